@@ -1,0 +1,47 @@
+# Two commands are all a newcomer needs: `make demo` and `make test`. Both set everything up first.
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.ready
+
+.PHONY: setup demo test check bench format clean help
+
+help:
+	@echo "make demo    set up, then three real microVMs from one PATCH (KEEP=1 leaves them running)"
+	@echo "make test    set up, then every test, real guests included"
+	@echo "make check   format, lint, types, import contracts"
+	@echo "make bench   measure, as ratios beside the limit"
+
+setup: $(STAMP)
+	@scripts/setup.sh host
+
+$(STAMP): pyproject.toml requirements.lock scripts/setup.sh
+	@scripts/setup.sh python
+	@touch $(STAMP)
+
+demo: setup
+	@$(PY) examples/01_three_microvms/demo.py $(if $(KEEP),--keep)
+
+test: setup
+	@$(PY) -m pytest -n 2 --dist worksteal
+
+check: setup
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports --no-cache
+
+bench: setup
+	@$(PY) -m bench $(ARGS)
+
+format:
+	@$(VENV)/bin/ruff format .
+	@$(VENV)/bin/ruff check --fix-only .
+
+clean:
+	@rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+
+.PHONY: lock
+lock: # hashes, and no addresses: the file must not say where a package was found
+	@$(PY) -m pip install -q uv
+	@$(VENV)/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		--python-version 3.11 --group dev pyproject.toml -o requirements.lock

@@ -1,0 +1,92 @@
+"""`events`: from a write to its event at every reader, 100 and 1,000 of them, at 10,000 deliveries a second.
+
+Each write enables or disables a plugin. The time counts from when the request is sent to when a reader has the whole
+frame, over all readers: request, commit, encoding and fan-out, so it is an upper bound of commit -> reader. The same
+write's own answer, with nobody listening, stands beside it; the difference is what listening costs.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from functools import partial
+
+from bench.figures import Spread, percentile
+from bench.host import Window
+from bench.report import NotMeasured
+from bench.run import Run
+from bench.servers import PLUGIN, Daemon, simulated
+from bench.streams import Call, Readers, event_type
+from bench.wire import request
+
+DELIVERIES = 10_000
+TOGGLED = frozenset({b"plugin.enabled", b"plugin.disabled"})
+
+
+def measure(run: Run) -> None:
+    """Print it."""
+    seconds, rounds = run.pick(4.0, 2.0), run.pick(3, 1)
+    with simulated() as daemon:
+        alone = [_alone(daemon) for _ in range(rounds)]
+        run.out.row("the write's answer, nobody listening, p50", Spread.of(alone).text("ms"))
+        for count in (100, 1_000):
+            results = [_fan_out(daemon, count, seconds) for _ in range(rounds)]
+            p50, p99, share, client = (Spread.of(values) for values in zip(*results, strict=True))
+            rate = DELIVERIES / count
+            run.out.row(f"write -> event, {count:,} readers, {rate:.0f} writes/s, p50", p50.text("ms"))
+            run.out.row("  p99", p99.text("ms"))
+            run.out.row("  share of a core", f"daemon {share.median:.0%}, readers {client.median:.0%}")
+
+
+def _toggle(daemon: Daemon, is_on: bool) -> bytes:
+    return request(daemon.address, "POST", f"/plugins/{PLUGIN}/enabled", {"enabled": is_on})
+
+
+def _alone(daemon: Daemon, count: int = 100) -> float:
+    readers = Readers()
+    call = Call(readers, daemon.address)
+    try:
+        times = [call.send(_toggle(daemon, is_on=k % 2 == 1)) for k in range(count)]
+        return percentile((end - began for began, end, _ in times), 0.5) * 1e3
+    finally:
+        call.close()
+        readers.close()
+
+
+def _fan_out(daemon: Daemon, count: int, seconds: float) -> tuple[float, float, float, float]:
+    arrivals = [array("d") for _ in range(count)]
+    readers = Readers()
+    try:
+        readers.open(daemon.address, "/events", [partial(_note, times) for times in arrivals])
+        readers.settle(0.3)
+        call = Call(readers, daemon.address)
+        window, cpu = Window(daemon.pid), time.process_time()
+        sent = _write(daemon, readers, call, DELIVERIES / count, seconds)
+        readers.until("every reader has every event", lambda: all(len(a) >= len(sent) for a in arrivals), 30)
+        window.close()
+        client = (time.process_time() - cpu) / window.seconds
+        call.close()
+    finally:
+        readers.close()
+    if any(len(times) != len(sent) for times in arrivals):
+        raise NotMeasured("a reader saw more events than there were writes")
+    delays = array("d", (at - began for times in arrivals for at, began in zip(times, sent, strict=True)))
+    return percentile(delays, 0.5) * 1e3, percentile(delays, 0.99) * 1e3, window.share, client
+
+
+def _note(times: array[float], frame: bytes, now: float) -> None:
+    if event_type(frame) in TOGGLED:
+        times.append(now)
+
+
+def _write(daemon: Daemon, readers: Readers, call: Call, rate: float, seconds: float) -> list[float]:
+    sent: list[float] = []
+    began = time.perf_counter()
+    for k in range(int(rate * seconds) & ~1):
+        while (wait := began + k / rate - time.perf_counter()) > 0:
+            readers.turn(max(0.0, wait - 0.001))
+        at, _, status = call.send(_toggle(daemon, is_on=k % 2 == 1))
+        if status != 200:
+            raise NotMeasured(f"enabling a plugin was answered with {status}")
+        sent.append(at)
+    return sent

@@ -1,0 +1,60 @@
+"""What a write must find before it may be made: rules that are asked inside its own transaction.
+
+Because they are asked there, what they found still holds when the write is committed: a plugin cannot be removed
+between the look and the VM that is made of it.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar, cast
+
+from volant.api.call import Call
+from volant.errors import Conflict, NotFound
+from volant.model.meta import Key, Kind
+from volant.model.objects import Object
+from volant.model.plugin import Plugin
+from volant.store import Transaction
+
+O = TypeVar("O", bound=Object)  # noqa: E741 -- because it stands for Object
+
+KIND_OF: dict[str, Kind] = {"VM": "VM", "Deployment": "Deployment", "Plugin": "Plugin"}
+
+
+def asked_for(tx: Transaction, cls: type[O], call: Call) -> O:
+    """The object that the path names, at the revision that If-Match asks for. Raises NotFound, PreconditionFailed."""
+    obj = tx.get(Key(KIND_OF[cls.__name__], call.name))
+    call.check_precondition(obj.meta)
+    return cast("O", obj)
+
+
+def staying(tx: Transaction, cls: type[O], call: Call) -> O:
+    """As `asked_for`, and not on its way out. Raises Conflict `<kind>_deleting` as well."""
+    obj = asked_for(tx, cls, call)
+    refuse_deleting(obj)
+    return obj
+
+
+def refuse_deleting(obj: Object) -> None:
+    """Raises Conflict when the object is on its way out: nothing takes that back, so no write makes sense any more."""
+    meta = obj.meta
+    if meta.is_deleting:
+        raise Conflict(
+            f"cannot write to {meta.kind} {meta.name}: it is being deleted",
+            code=f"{meta.kind.lower()}_deleting",
+            details={"name": meta.name},
+        )
+
+
+def usable_plugin(tx: Transaction, name: str) -> Plugin:
+    """The plugin, if VMs may be made of it. Raises NotFound, or Conflict `plugin_deleting` or `plugin_disabled`."""
+    plugin = tx.find(Key("Plugin", name))
+    if not isinstance(plugin, Plugin):
+        raise NotFound("Plugin", name)
+    refuse_deleting(plugin)
+    if not plugin.spec.enabled:
+        raise Conflict(
+            f"cannot use Plugin {name}: it is disabled. Enable it first.",
+            code="plugin_disabled",
+            details={"name": name},
+        )
+    return plugin

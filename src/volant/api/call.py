@@ -1,0 +1,180 @@
+"""One request and its answer: what handlers see of HTTP.
+
+    front ──Call──▶ handler ──Answer──▶ front
+
+Deliberately not Starlette's Request and Response: bytes in and bytes out cost a third of them, and nothing here needs
+more. What a handler needs of the application comes with the call.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import Struct
+from starlette.types import Receive, Scope, Send
+
+from volant.api.body import decode_body
+from volant.api.deps import Deps
+from volant.api.stream import Streams
+from volant.api.waiting import Waits
+from volant.bus import Bus
+from volant.errors import PreconditionFailed, TooLarge
+from volant.model.event import EventType, Happening
+from volant.model.meta import Meta
+from volant.store import Store
+
+S = TypeVar("S", bound=Struct)
+Headers = tuple[tuple[bytes, bytes], ...]
+
+MAX_BODY = 1 << 20
+"""Bytes. A manifest or a config is a few kilobytes."""
+
+_ENCODER = msgspec.json.Encoder()
+_ETAGS = re.compile(r'(?:W/)?"([^"]*)"')
+
+
+class Answer(NamedTuple):
+    """Status, JSON, and headers beyond those that every answer has."""
+
+    status: int
+    body: bytes = b""
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What lives as long as the application."""
+
+    deps: Deps
+    waits: Waits
+    streams: Streams
+
+
+class Call:
+    """One request. `is_answered` is set once the head of the answer has been sent."""
+
+    __slots__ = ("_receive", "context", "headers", "is_answered", "request_id", "scope", "send")
+
+    def __init__(
+        self,
+        context: Context,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        headers: Mapping[bytes, bytes],
+        request_id: str,
+    ) -> None:
+        self.context = context
+        self.scope = scope
+        self._receive = receive
+        self.send = send
+        self.headers = headers
+        self.request_id = request_id
+        self.is_answered = False
+
+    @property
+    def deps(self) -> Deps:
+        """What the daemon handed in."""
+        return self.context.deps
+
+    @property
+    def store(self) -> Store:
+        """The store."""
+        return self.context.deps.store
+
+    @property
+    def bus(self) -> Bus:
+        """The bus."""
+        return self.context.deps.bus
+
+    @property
+    def name(self) -> str:
+        """The name in the path, as the caller spelt it: any string without a slash."""
+        name: str = self.scope["path_params"]["name"]
+        return name
+
+    @property
+    def is_head(self) -> bool:
+        """Whether the caller wants the head only."""
+        return bool(self.scope["method"] == "HEAD")
+
+    def header(self, name: bytes) -> str:
+        """A header's value, or an empty string."""
+        return self.headers.get(name, b"").decode("latin-1")
+
+    def happening(self, kind: EventType, *, reason: str | None = None, message: str | None = None) -> Happening:
+        """What this request does, for the event of its write."""
+        return Happening(type=kind, actor="api", reason=reason, message=message, request_id=self.request_id)
+
+    def check_precondition(self, meta: Meta) -> None:
+        """Raises PreconditionFailed when If-Match names another revision than that of `meta` (V2)."""
+        asked = self.header(b"if-match")
+        if asked and asked.strip() != "*" and str(meta.revision) not in _ETAGS.findall(asked):
+            raise PreconditionFailed(
+                f"cannot write to {meta.kind} {meta.name}: it is at revision {meta.revision}, not at {asked}",
+                details={"name": meta.name, "revision": meta.revision},
+            )
+
+    async def body(self, cls: type[S]) -> S:
+        """The body as `cls`. Raises Invalid with every bad field, or TooLarge."""
+        chunks, size = [], 0
+        while True:
+            message = await self._receive()
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > MAX_BODY:
+                raise too_large()
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return decode_body(b"".join(chunks), cls)
+
+    async def gone(self) -> None:
+        """Return when the caller has hung up."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def answer(self, answer: Answer) -> None:
+        """Send it. Once."""
+        status, body, more = answer
+        headers = [(b"x-request-id", self.request_id.encode()), *more]
+        if body:
+            headers.append((b"content-type", b"application/json"))
+        if status not in (204, 304):
+            headers.append((b"content-length", b"%d" % len(body)))
+        self.is_answered = True
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": b"" if self.is_head else body})
+
+
+def too_large() -> TooLarge:
+    """What a body over the limit is answered with."""
+    return TooLarge(f"cannot take a body of more than {MAX_BODY} bytes", details={"limit_bytes": MAX_BODY})
+
+
+def shown(call: Call, view: Any, meta: Meta, *, status: int = 200, more: Headers = ()) -> Answer:
+    """One object, with its revision as ETag; 304 when the caller has that revision already."""
+    etag = b'"%d"' % meta.revision
+    tagged = ((b"etag", etag), *more)
+    known = call.headers.get(b"if-none-match")
+    if known is not None and call.scope["method"] in ("GET", "HEAD") and _is_known(known, meta.revision):
+        return Answer(304, b"", tagged)
+    return Answer(status, _ENCODER.encode(view), tagged)
+
+
+def plain(view: Any, *, status: int = 200, more: Headers = ()) -> Answer:
+    """Something that is no object of the store."""
+    return Answer(status, _ENCODER.encode(view), more)
+
+
+def encoded(view: Any) -> bytes:
+    """The JSON of one view."""
+    return _ENCODER.encode(view)
+
+
+def _is_known(known: bytes, revision: int) -> bool:
+    text = known.decode("latin-1")
+    return text.strip() == "*" or str(revision) in _ETAGS.findall(text)

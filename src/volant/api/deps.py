@@ -1,0 +1,50 @@
+"""What the daemon hands in: everything the API may know of the world."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from msgspec import Struct
+
+from volant.bus import Bus
+from volant.clock import Clock, UidFactory, random_uid
+from volant.model.views import SystemFacts
+from volant.model.vm import NetworkMode
+from volant.store import Store
+
+
+class Check(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One part of the daemon; `message` says what is wrong."""
+
+    ok: bool
+    message: str = ""
+
+
+class HealthReport(Struct, frozen=True, kw_only=True):
+    """`is_live`: worth keeping, else restart it. `is_ready`: worth sending requests to."""
+
+    is_live: bool
+    is_ready: bool
+    checks: Mapping[str, Check] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deps:
+    """`stopping` ends every stream and every wait once it is set, and refuses new writes.
+
+    `allowed_hosts` are names, besides localhost and IP addresses, that a reverse proxy passes on in `Host`.
+    `network_mode` is what a VM gets that asks for none. `uids` names requests that come without an X-Request-Id.
+    """
+
+    store: Store
+    bus: Bus
+    clock: Clock
+    stopping: asyncio.Event
+    info: Callable[[], SystemFacts]
+    health: Callable[[], HealthReport]
+    heartbeat_s: float = 15.0
+    network_mode: NetworkMode = "user"
+    allowed_hosts: tuple[str, ...] = ()
+    uids: UidFactory = random_uid

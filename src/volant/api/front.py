@@ -1,0 +1,104 @@
+"""The one layer around the routes: names the request, asks the guard, and answers every error.
+
+One layer and not one a concern, because each costs as much as encoding a VM. It is pure ASGI and passes `send` on as
+it is, so a stream writes straight to the server.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from itertools import count
+from typing import Any, NoReturn
+
+from msgspec import Struct
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from volant.api.body import decode_query
+from volant.api.call import Answer, Call, Context
+from volant.api.guard import Guard
+from volant.api.problems import answer_to
+from volant.errors import MethodNotAllowed, NoSuchPath
+from volant.model.requests import NoQuery
+
+Handler = Callable[[Call, Any], Awaitable[Answer | None]]
+"""What a route does: its answer, or None when it has sent one itself. The second argument is its query Struct."""
+
+_OURS = "volant.call"
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+
+
+class Front:
+    """ASGI application around the router."""
+
+    def __init__(self, router: ASGIApp, context: Context) -> None:
+        self._router = router
+        self._context = context
+        self._guard = Guard(context.deps.allowed_hosts, context.deps.stopping)
+        self._prefix = context.deps.uids()[:12]
+        self._numbers = count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request; the server's own lifespan messages go to the router."""
+        if scope["type"] != "http":
+            await self._router(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        call = Call(self._context, scope, receive, send, headers, self._request_id(headers))
+        scope[_OURS] = call
+        try:
+            self._guard.check(scope, headers)
+            await self._router(scope, receive, send)
+        except Exception as error:  # noqa: BLE001 -- because every failure is an answer
+            answer = answer_to(error, call.request_id)
+            if not call.is_answered:
+                await call.answer(answer)
+
+    def _request_id(self, headers: Mapping[bytes, bytes]) -> str:
+        """The caller's own id if it is harmless to write down, else one that was never used before."""
+        given = headers.get(b"x-request-id")
+        if given is not None and _REQUEST_ID.fullmatch(given):
+            return given.decode()
+        return f"{self._prefix}-{next(self._numbers)}"
+
+
+class Method:
+    """One method of a route: who handles it, and which query parameters it takes."""
+
+    __slots__ = ("_nothing", "handler", "query")
+
+    def __init__(self, handler: Handler, query: type[Struct] = NoQuery) -> None:
+        self.handler = handler
+        self.query = query
+        self._nothing = query()
+
+    def asked(self, query_string: bytes) -> Struct:
+        """The query parameters. Raises Invalid, also for one that is not taken."""
+        return decode_query(query_string, self.query) if query_string else self._nothing
+
+
+class Resource:
+    """One path and its methods, as an ASGI application. HEAD is GET without the body."""
+
+    def __init__(self, methods: Mapping[str, Method]) -> None:
+        self._methods = dict(methods)
+        if "GET" in methods:
+            self._methods["HEAD"] = methods["GET"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Find the method, call its handler, send the answer."""
+        method = self._methods.get(scope["method"])
+        if method is None:
+            allow = sorted(self._methods)
+            raise MethodNotAllowed(
+                f"cannot {scope['method']} {scope['path']}. Use {' or '.join(allow)}.", details={"allow": allow}
+            )
+        call: Call = scope[_OURS]
+        answer = await method.handler(call, method.asked(scope["query_string"]))
+        if answer is not None:
+            await call.answer(answer)
+
+
+async def no_such_path(scope: Scope, receive: Receive, send: Send) -> NoReturn:
+    """What the router does with a path that no route has."""
+    raise NoSuchPath(scope["path"])

@@ -1,0 +1,166 @@
+"""Settings of the daemon: flag beats environment variable beats TOML file beats default.
+
+One definition drives all four: a setting is a field of `Settings`; its variable is `VOLANT_` and the name in capitals,
+its flag the name with dashes, its TOML key the name itself. Lists are written with commas in a variable, as arrays in
+TOML, and by repeating the flag. Every mistake is one sentence that names where the value came from.
+
+Deliberately absent: reading `os.environ` or the command line. Both are handed in, so a test sets what it likes.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from volant.errors import StartupError
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What `volant serve` runs with.
+
+    listen            address and port of the API, `127.0.0.1:8080`; port 0 takes a free one
+    data_dir          the database, the artifact cache and the run directories
+    artifact_allow    hosts, addresses or CIDR networks that artifacts may be fetched from although they are loopback,
+                      link-local or private
+    artifact_root     directories below which `file:` artifacts may be read
+    pool              IPv4 network that VM addresses are handed out from; empty: what the network driver suggests
+    vmm_uid           the uid that QEMU runs as when the daemon is root
+    start_limit       guests that may be starting at one time; 0: the number of cores
+    event_keep        how many events are kept at most, and `event_keep_days` for how long
+    """
+
+    listen: str = "127.0.0.1:8080"
+    data_dir: Path = Path("/var/lib/volant")
+    hypervisor: Literal["qemu", "simulated"] = "qemu"
+    network: Literal["user", "bridge"] = "user"
+    accelerator: Literal["auto", "kvm", "tcg"] = "auto"
+    artifact_allow: tuple[str, ...] = ()
+    artifact_root: tuple[Path, ...] = ()
+    artifact_max_mb: int = 16_384
+    allowed_host: tuple[str, ...] = ()
+    qemu: str = "qemu-system-x86_64"
+    pool: str = ""
+    vmm_uid: int = 65534
+    start_limit: int = 0
+    event_keep: int = 200_000
+    event_keep_days: float = 7.0
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "text"] = "auto"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of `listen`."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+LISTS = frozenset({"artifact_allow", "artifact_root", "allowed_host"})
+
+
+def default_data_dir(uid: int, environ: Mapping[str, str]) -> Path:
+    """`/var/lib/volant` for root, `$XDG_STATE_HOME/volant` for everybody else."""
+    if uid == 0:
+        return Path("/var/lib/volant")
+    state = environ.get("XDG_STATE_HOME") or str(Path(environ.get("HOME", "/")) / ".local" / "state")
+    return Path(state) / "volant"
+
+
+def load(flags: Mapping[str, Any], environ: Mapping[str, str], *, uid: int) -> Settings:
+    """The settings in force. Raises StartupError with one sentence for the first mistake."""
+    merged: dict[str, Any] = {"data_dir": default_data_dir(uid, environ)}
+    origin: dict[str, str] = {}
+    config_file = flags.get("config") or environ.get("VOLANT_CONFIG")
+    if config_file:
+        _merge(merged, origin, _read_toml(Path(config_file)), str(config_file))
+    _merge(merged, origin, _read_environ(environ), "the environment")
+    _merge(
+        merged, origin, {k: v for k, v in flags.items() if k != "config" and v not in (None, ())}, "the command line"
+    )
+    settings = _convert(merged, origin)
+    _check_listen(settings.listen)
+    _check_pool(settings.pool)
+    return settings
+
+
+def variable(name: str) -> str:
+    """`data_dir` -> `VOLANT_DATA_DIR`."""
+    return "VOLANT_" + name.upper()
+
+
+def _merge(into: dict[str, Any], origin: dict[str, str], values: Mapping[str, Any], source: str) -> None:
+    into.update(values)
+    origin.update(dict.fromkeys(values, source))
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise StartupError(f"cannot read the configuration file {path}: {exc.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise StartupError(f"cannot read the configuration file {path}: {exc}") from None
+    known = {field.name for field in msgspec.structs.fields(Settings)}
+    for name in values:
+        if name not in known:
+            raise StartupError(f"cannot use {path}: unknown setting '{name}'. Known: {', '.join(sorted(known))}")
+    return values
+
+
+def _read_environ(environ: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for field in msgspec.structs.fields(Settings):
+        text = environ.get(variable(field.name))
+        if text:
+            values[field.name] = [p.strip() for p in text.split(",") if p.strip()] if field.name in LISTS else text
+    return values
+
+
+def _convert(merged: Mapping[str, Any], origin: Mapping[str, str]) -> Settings:
+    plain = {k: str(v) if isinstance(v, Path) else v for k, v in merged.items()}
+    plain["artifact_root"] = [str(p) for p in plain.get("artifact_root", ())]
+    plain["artifact_allow"] = list(plain.get("artifact_allow", ()))
+    plain["allowed_host"] = list(plain.get("allowed_host", ()))
+    try:
+        return msgspec.convert(plain, Settings, strict=False, dec_hook=_decode_path)
+    except msgspec.ValidationError as exc:
+        name = str(exc).rpartition("$.")[2].strip("`")
+        setting = name.partition("[")[0]
+        source = origin.get(setting, "the defaults")
+        raise StartupError(f"cannot use the value of '{setting}' from {source}: {exc}") from None
+
+
+def _decode_path(cls: type, value: Any) -> Any:
+    if cls is Path and isinstance(value, str):
+        return Path(value).expanduser().absolute()
+    raise NotImplementedError
+
+
+def _check_listen(listen: str) -> None:
+    host, colon, port = listen.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise StartupError(f"cannot listen on '{listen}': expected ADDRESS:PORT, such as 127.0.0.1:8080")
+    try:
+        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host.strip("[]"))
+    except ValueError:
+        raise StartupError(f"cannot listen on '{listen}': '{host}' is not an IP address") from None
+    if not address.is_loopback:
+        # The API has no authentication of its own: whoever reaches it owns the host's guests (security checklist G1).
+        raise StartupError(
+            f"cannot listen on '{listen}': the API has no authentication, so it is offered on loopback only. "
+            "Put a reverse proxy that authenticates in front of 127.0.0.1."
+        )
+
+
+def _check_pool(pool: str) -> None:
+    if not pool:
+        return
+    try:
+        ipaddress.IPv4Network(pool)
+    except ValueError as exc:
+        raise StartupError(f"cannot use the address pool '{pool}': {exc}") from None

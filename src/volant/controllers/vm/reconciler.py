@@ -1,0 +1,211 @@
+"""Looks at one VM and its guest, asks the plan, takes the step, and looks again.
+
+    find ──▶ inspect ──▶ next_step ──▶ act ──▶ find ──▶ ...      until rest, a wait, or MAX_STEPS
+
+A step that touches the host is taken only if the store still holds the revision that it was decided on; a status is
+written by compare-and-swap. Either raises Conflict otherwise, and the key comes round again (V12).
+
+A driver that says no is reported on the VM itself, once for a reason, and raised on: the queue knows when to try
+again. One refusal is no failure: a request to stop that cannot be delivered. It counts as lost, the next is due in
+seconds, and the deadline comes whatever happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+
+from volant.clock import Clock, Instant
+from volant.controllers.vm import reports
+from volant.controllers.vm.plan import next_step
+from volant.controllers.vm.steps import (
+    Finalize,
+    Forget,
+    HostFacts,
+    Kill,
+    Launch,
+    Report,
+    RequestStop,
+    Step,
+    Wait,
+)
+from volant.drivers import Attachment, Boot, Hypervisor, Instance, Network
+from volant.errors import DriverError, DriverRefused
+from volant.model.event import Committed
+from volant.model.meta import Key
+from volant.model.plugin import Plugin, digests
+from volant.model.vm import FINALIZER, VM, Booted, Endpoint, VMConfig
+from volant.reconcile import DONE, Again, Outcome
+from volant.reconcile.effects import Effects
+from volant.store import Store
+from volant.telemetry import logger
+
+log = logger("volant.controllers.vm")
+
+MAX_STEPS = 8
+"""In one turn. The longest way from any state to rest is shorter; a VM that needs more lets the others go first."""
+RELAUNCH_S = 1.0
+"""Between two launches in a row. A guest that is gone without a trace leaves no end that would count."""
+
+
+class VMReconciler:
+    """One turn of one VM at a time; keeps nothing between turns."""
+
+    gap_s = 0.0
+    """News of a plugin is rare: it need not wait to become one turn with more."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        hypervisor: Hypervisor,
+        network: Network,
+        artifact_path: Callable[[str], Path],
+        clock: Clock,
+        node: str,
+        effects: Effects | None = None,
+    ) -> None:
+        """`artifact_path` gives the file of a digest in the cache; `node` is this host's name."""
+        self._store = store
+        self._hypervisor = hypervisor
+        self._network = network
+        self._artifact_path = artifact_path
+        self._clock = clock
+        self._node = node
+        self._effects = effects or Effects()
+
+    def concerns(self, event: Committed) -> Iterable[Key]:
+        """The VMs to look at after a change to that object: itself, or those made from that plugin."""
+        if event.key.kind == "VM":
+            return (event.key,)
+        if event.key.kind == "Plugin":
+            return self._store.keys("VM", plugin=event.key.name)
+        return ()
+
+    def resync_keys(self) -> Iterable[Key]:
+        """Every VM there is."""
+        return self._store.keys("VM")
+
+    async def reconcile(self, key: Key) -> Outcome:
+        """One turn. Raises DriverError after reporting it, Conflict when what it decided on has changed."""
+        has_launched = False
+        for _ in range(MAX_STEPS):
+            vm = self._store.find(key)
+            if not isinstance(vm, VM):
+                return DONE
+            now, step = await self._decide(vm)
+            if step is None:
+                return DONE
+            if isinstance(step, Wait):
+                return Again(step.seconds)
+            if isinstance(step, Launch):
+                if has_launched:
+                    return Again(RELAUNCH_S)
+                has_launched = True
+            await self._take(vm, step, now)
+            if isinstance(step, RequestStop):
+                return Again(step.again_s)
+        return Again(0.0)
+
+    async def _decide(self, vm: VM) -> tuple[Instant, Step | None]:
+        plugin = self._store.find(Key("Plugin", vm.spec.plugin))
+        plugin = plugin if isinstance(plugin, Plugin) else None
+        seen = await self._hypervisor.inspect(vm.meta.uid)
+        now = self._clock.now()
+        return now, next_step(vm, plugin, seen, now, self._facts(vm, plugin, seen))
+
+    async def _take(self, vm: VM, step: Step, now: Instant) -> None:
+        try:
+            await self._act(vm, step)
+        except DriverError as error:
+            if isinstance(step, RequestStop):
+                log.info("vm.stop_request_lost", vm=vm.meta.name, uid=vm.meta.uid, message=error.message)
+                return
+            report = reports.failed(vm, error.reason, error.message, now)
+            if report is not None:
+                await self._report(vm, report)
+            raise
+
+    async def _act(self, vm: VM, step: Step) -> None:
+        uid, hypervisor = vm.meta.uid, self._hypervisor
+        match step:
+            case Report():
+                await self._report(vm, step)
+            case Launch(plugin):
+                await self._launch(vm, plugin)
+            case RequestStop():
+                await self._touch(vm, "hypervisor.request_stop", lambda: hypervisor.request_stop(uid))
+            case Kill(reason):
+                log.info("vm.kill", vm=vm.meta.name, uid=uid, reason=reason)
+                await self._touch(vm, "hypervisor.kill", lambda: hypervisor.kill(uid))
+            case Forget():
+                await self._touch(vm, "hypervisor.forget", lambda: hypervisor.forget(uid))
+            case Finalize():
+                await self._finalize(vm, step)
+            case Wait():
+                pass
+
+    async def _report(self, vm: VM, step: Report) -> None:
+        store = self._store
+        await self._effects.act(
+            "store.update_status", vm.meta.key, lambda: store.update_status(vm, step.status, step.happening)
+        )
+
+    async def _launch(self, vm: VM, plugin: Plugin) -> None:
+        uid, hypervisor, network = vm.meta.uid, self._hypervisor, self._network
+        attachment = self._attachment(vm, vm.spec.config, plugin)
+        if attachment.mode != "none":
+            await self._touch(vm, "network.ensure", lambda: network.ensure(uid, attachment))
+        boot = self._boot(vm, plugin, attachment)
+        await self._touch(vm, "hypervisor.launch", lambda: hypervisor.launch(uid, boot))
+
+    async def _finalize(self, vm: VM, step: Finalize) -> None:
+        uid, network, store = vm.meta.uid, self._network, self._store
+        await self._touch(vm, "network.ensure_absent", lambda: network.ensure_absent(uid))
+        await self._effects.act("store.finalize", vm.meta.key, lambda: store.finalize(vm, FINALIZER, step.happening))
+
+    async def _touch(self, vm: VM, op: str, fn: Callable[[], Awaitable[None]]) -> None:
+        """An effect on the host, if the store still says what it was decided on."""
+        self._store.confirm(vm)
+        await self._effects.act(op, vm.meta.uid, fn)
+
+    def _boot(self, vm: VM, plugin: Plugin, attachment: Attachment) -> Boot:
+        kernel = plugin.spec.manifest.kernel
+        paths = {role: self._artifact_path(digest) for role, digest in digests(plugin).items()}
+        return Boot(
+            uid=vm.meta.uid,
+            name=vm.meta.name,
+            booted=Booted(config=vm.spec.config, restart_nonce=vm.spec.restart_nonce),
+            attachment=attachment,
+            kernel=paths.get("kernel"),
+            initramfs=paths.get("initramfs"),
+            cmdline=kernel.cmdline if kernel is not None else "",
+        )
+
+    def _attachment(self, vm: VM, config: VMConfig, plugin: Plugin) -> Attachment:
+        mode = config.network.mode or self._network.mode
+        if mode == "none":
+            return Attachment(mode="none")
+        if mode != self._network.mode:
+            raise DriverRefused(
+                f"cannot attach {vm.meta.name} to a network of mode '{mode}': this daemon's network is of mode "
+                f"'{self._network.mode}'. Leave config.network.mode out, or start the daemon with another --network"
+            )
+        port = plugin.spec.manifest.workload.port
+        return self._network.attachment(vm.meta.uid, vm.spec.address, () if port is None else (port,))
+
+    def _facts(self, vm: VM, plugin: Plugin | None, seen: Instance | None) -> HostFacts:
+        info = self._hypervisor.info
+        endpoints: tuple[Endpoint, ...] = ()
+        if plugin is not None and seen is not None and seen.state == "running":
+            endpoints = self._endpoints(vm, seen, plugin)
+        return HostFacts(node=self._node, accelerator=info.accelerator, isolation=info.isolation, endpoints=endpoints)
+
+    def _endpoints(self, vm: VM, seen: Instance, plugin: Plugin) -> tuple[Endpoint, ...]:
+        try:
+            attachment = self._attachment(vm, reports.booted_of(vm, seen).config, plugin)
+        except DriverRefused:
+            return ()  # because a guest from the days of another --network runs on, though nobody can say where
+        return tuple(
+            Endpoint(address=f.host_address, port=f.host_port, guest_port=f.guest_port) for f in attachment.forwards
+        )

@@ -1,0 +1,162 @@
+"""The daemon: the only place that knows everybody.
+
+    run ─▶ data directory locked ─▶ port bound ─▶ store opened ─▶ drivers chosen ─▶ core + HTTP server ─▶ until SIGTERM
+
+In this order because whatever can go wrong at start should go wrong before anything is changed, and with one sentence.
+At the end: no new requests, a `bye` on every stream, turns under way finished, the store closed. Guests run on.
+
+    core     the controllers, wired; the same object runs in the simulation
+    parts    which adapters, from the settings
+    server   uvicorn with our signals and socket
+    facts    what `system/info` says
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import platform
+import random
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from volant.api.app import create_app
+from volant.api.deps import Check, Deps, HealthReport
+from volant.bus import Bus
+from volant.clock import SystemClock, random_uid
+from volant.config import Settings
+from volant.daemon import parts
+from volant.daemon.core import Core
+from volant.daemon.facts import build, facts
+from volant.daemon.server import Server, bind, url_of
+from volant.drivers import Network
+from volant.errors import StartupError
+from volant.store import DataDirLock, Store, StoreSettings
+from volant.telemetry import logger
+
+log = logger("volant.daemon")
+
+DRAIN_S = 0.5
+"""How long turns under way may take at the end. What they leave undone, the next start finds."""
+STUCK_S = 60.0
+"""A key that waits longer than this for a worker makes the daemon unhealthy."""
+GC_THRESHOLD = 50_000
+
+
+def run(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT; the exit status. Raises StartupError when it cannot start."""
+    _prepare(settings.data_dir)
+    lock = DataDirLock.acquire(settings.data_dir)
+    try:
+        sock = bind(*settings.address)
+        try:
+            return asyncio.run(_serve(settings, sock))
+        finally:
+            sock.close()
+    finally:
+        lock.release()
+
+
+def _prepare(data_dir: Path) -> None:
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (data_dir / "cache").mkdir(mode=0o700, exist_ok=True)
+    except OSError as exc:
+        raise StartupError(f"cannot use {data_dir} as data directory: {exc.strerror}. Use --data-dir.") from None
+    if not os.access(data_dir, os.W_OK | os.X_OK):
+        raise StartupError(f"cannot use {data_dir} as data directory: it is not writable. Use --data-dir.")
+
+
+async def _serve(settings: Settings, sock: socket.socket) -> int:
+    clock, rng = SystemClock(), random.Random()  # noqa: S311  spreads retries; no secret hangs on it
+    bus = Bus()
+    hypervisor, network = await parts.drivers(settings, clock, rng)
+    cache = parts.cache(settings, clock)
+    await cache.sweep()
+    store = _open_store(settings, bus, clock, network)
+    core = Core(
+        store=store,
+        bus=bus,
+        hypervisor=hypervisor,
+        network=network,
+        cache=cache,
+        clock=clock,
+        rng=rng,
+        node=platform.node(),
+    )
+    stopping = asyncio.Event()
+    made = build()
+    app = create_app(
+        Deps(
+            store=store,
+            bus=bus,
+            clock=clock,
+            stopping=stopping,
+            info=lambda: facts(hypervisor.info, network, made),
+            health=lambda: _health(core),
+            network_mode=network.mode,
+            allowed_hosts=settings.allowed_host,
+        )
+    )
+    server = Server(app, stopping)
+    try:
+        await _run_until_signalled(core, server, sock, settings.data_dir / "api.url")
+    finally:
+        await hypervisor.close()
+        await network.close()
+        await store.close()
+    log.info("daemon.stopped")
+    return 0
+
+
+def _open_store(settings: Settings, bus: Bus, clock: SystemClock, network: Network) -> Store:
+    kept = StoreSettings(event_keep=settings.event_keep, event_keep_s=settings.event_keep_days * 86400)
+    path = settings.data_dir / "volant.db"
+    return Store.open(path, bus=bus, clock=clock, uids=random_uid, pool=settings.pool or network.pool, settings=kept)
+
+
+async def _run_until_signalled(core: Core, server: Server, sock: socket.socket, url_file: Path) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    # What is there now stays for good: collecting it again and again would only stop the loop.
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 20, 50)
+    with _announced(url_file, url_of(sock)):
+        async with asyncio.TaskGroup() as tasks:
+            controllers = tasks.create_task(core.run(), name="core")
+            try:
+                await server.serve(sockets=[sock])
+                await core.drain(DRAIN_S)
+            finally:
+                controllers.cancel()
+
+
+@contextlib.contextmanager
+def _announced(file: Path, url: str) -> Iterator[None]:
+    """Keep the API's address in `file` while it can be reached there."""
+    file.write_text(url + "\n", encoding="utf-8")
+    log.info("daemon.started", url=url)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _health(core: Core) -> HealthReport:
+    checks = {
+        "observed": Check(ok=core.observed.is_set(), message="" if core.observed.is_set() else "first look under way"),
+        "store": Check(ok=core.store.healthy, message=core.store.trouble or ""),
+    }
+    for watcher in core.health.watchers():
+        checks[f"watcher.{watcher.name}"] = Check(ok=watcher.fault is None, message=watcher.fault or "")
+    for stats in core.stats():
+        is_stuck = stats.oldest_age_s > STUCK_S and core.gate.is_open and core.observed.is_set()
+        message = f"a key has waited for {stats.oldest_age_s:.0f} s" if is_stuck else ""
+        checks[f"controller.{stats.name}"] = Check(ok=not is_stuck, message=message)
+    is_live = all(check.ok for name, check in checks.items() if name.startswith("controller."))
+    return HealthReport(is_live=is_live, is_ready=core.is_ready, checks=checks)

@@ -1,0 +1,222 @@
+"""The controllers, wired: who hears of what, and who runs.
+
+    bus ──batch──▶ concerns(event) ──▶ keys ──▶ each controller's queue
+    hypervisor ──"look at uid X"──▶ the VM controller's queue
+    resync ──▶ every queue
+
+Everything that a daemon is but for its HTTP server: the simulation runs this very object in virtual time. No controller
+knows another; they meet in the store. Nothing acts before the first full look at the host (L4), and nothing acts
+while the store cannot be written (S4): all queues share one gate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from volant.bus import Bus
+from volant.clock import Clock
+from volant.controllers.deployment import DeploymentReconciler
+from volant.controllers.garbage import GarbageCollector
+from volant.controllers.plugin import PluginReconciler
+from volant.controllers.vm import VMReconciler
+from volant.drivers import Hypervisor, Network
+from volant.errors import VolantError
+from volant.model.event import Committed
+from volant.reconcile import Beat, Controller, ControllerStats, Gate, Health, Outcome, supervise
+from volant.reconcile.effects import Effects
+from volant.store import Store
+from volant.telemetry import logger
+
+log = logger("volant.daemon")
+
+VM_WORKERS = 16
+DOWNLOAD_S = 1800.0
+SWEEP_S = 15.0
+PROBE_S = 2.0
+STORE_TROUBLE = "the store is unavailable"
+LOOK_AGAIN_S = 1.0
+
+
+class Cache(Protocol):
+    """What the controllers ask of the artifact cache."""
+
+    async def ensure(self, url: str, checksum: str | None) -> Any:
+        """Have the file; see `images.cache`."""
+
+    def has(self, digest: str) -> bool:
+        """Whether the file is there."""
+
+    def path(self, digest: str) -> Path:
+        """Where the file is."""
+
+    def digests(self) -> Iterable[str]:
+        """Every complete file."""
+
+    async def remove(self, digest: str) -> None:
+        """Remove the file."""
+
+
+class Reconciler(Protocol):
+    """What every controller room offers."""
+
+    @property
+    def gap_s(self) -> float:
+        """How long news of another kind may wait, so that many are one turn."""
+
+    def concerns(self, event: Committed) -> Iterable[Any]:
+        """The keys to look at after `event`."""
+
+    def resync_keys(self) -> Iterable[Any]:
+        """Every key there is."""
+
+    async def reconcile(self, key: Any) -> Outcome:
+        """One turn."""
+
+
+class Core:
+    """Store, drivers and controllers as one thing that runs."""
+
+    def __init__(  # noqa: PLR0913 -- because this is where everybody is introduced to everybody
+        self,
+        *,
+        store: Store,
+        bus: Bus,
+        hypervisor: Hypervisor,
+        network: Network,
+        cache: Cache,
+        clock: Clock,
+        rng: random.Random,
+        node: str,
+        effects: Effects | None = None,
+        quarantine_s: float = 30.0,
+    ) -> None:
+        self.store = store
+        self.bus = bus
+        self.hypervisor = hypervisor
+        self.network = network
+        self.clock = clock
+        self.gate = Gate(clock)
+        self.observed = asyncio.Event()
+        self.health = Health(clock)
+        self._rng = rng
+        effects = effects or Effects()
+        vms = VMReconciler(
+            store=store,
+            hypervisor=hypervisor,
+            network=network,
+            artifact_path=cache.path,
+            clock=clock,
+            node=node,
+            effects=effects,
+        )
+        garbage = GarbageCollector(
+            store=store,
+            hypervisor=hypervisor,
+            network=network,
+            files=cache,
+            clock=clock,
+            quarantine_s=quarantine_s,
+            effects=effects,
+        )
+        self._wired: list[tuple[Reconciler, Controller[Any]]] = []
+        self.vms = self._wire("vm", vms, workers=VM_WORKERS, timeout_s=120.0)
+        self._wire("deployment", DeploymentReconciler(store=store, clock=clock, effects=effects), workers=4)
+        plugins = PluginReconciler(store=store, cache=cache, clock=clock, effects=effects)
+        self._wire("plugin", plugins, workers=4, timeout_s=DOWNLOAD_S)
+        self._wire("garbage", garbage, workers=1, resync_s=SWEEP_S)
+
+    def _wire(self, name: str, reconciler: Reconciler, **settings: Any) -> Controller[Any]:
+        controller: Controller[Any] = Controller(
+            name,
+            reconciler.reconcile,
+            clock=self.clock,
+            rng=self._rng,
+            resync_keys=reconciler.resync_keys,
+            ready=self.observed,
+            gate=self.gate,
+            **settings,
+        )
+        self._wired.append((reconciler, controller))
+        return controller
+
+    @property
+    def controllers(self) -> list[Controller[Any]]:
+        """Each controller."""
+        return [controller for _, controller in self._wired]
+
+    def stats(self) -> list[ControllerStats]:
+        """The figures of each controller now."""
+        return [controller.stats() for controller in self.controllers]
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the first full look is done, the store can be written and every watcher lives (S5)."""
+        return self.observed.is_set() and self.store.healthy and self.health.is_healthy
+
+    async def run(self) -> None:
+        """Live until cancelled. Guests outlive it."""
+        unlisten = self.bus.listen(self._heard)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._look_first(), name="first look")
+                for name, watch in self._watchers():
+                    tasks.create_task(supervise(name, watch, self.clock, self.health), name=name)
+                for controller in self.controllers:
+                    tasks.create_task(controller.run(), name=controller.name)
+        finally:
+            unlisten()
+
+    async def drain(self, deadline_s: float) -> None:
+        """Begin no more turns; wait for those under way, at most `deadline_s`."""
+        async with asyncio.TaskGroup() as tasks:
+            for controller in self.controllers:
+                tasks.create_task(controller.drain(deadline_s))
+
+    def _watchers(self) -> Sequence[tuple[str, Callable[[Beat], Any]]]:
+        return (("hypervisor", self._watch_hypervisor), ("store", self._watch_store))
+
+    def _heard(self, batch: Sequence[Committed]) -> None:
+        for reconciler, controller in self._wired:
+            gap_s = reconciler.gap_s
+            for event in batch:
+                for key in reconciler.concerns(event):
+                    # News of another kind comes in storms (a thousand replicas): they may wait to become one turn.
+                    if gap_s and key.kind != event.key.kind:
+                        controller.add_after(key, gap_s)
+                    else:
+                        controller.add(key)
+
+    async def _look_first(self) -> None:
+        """Open the way for the controllers once hypervisor and network have been seen in full."""
+        while not self.observed.is_set():
+            try:
+                found = await self.hypervisor.observe()
+                await self.network.observe()
+            except VolantError as error:
+                log.error("daemon.cannot_look", reason=error.reason, message=error.message)
+                await self.clock.sleep(LOOK_AGAIN_S)
+            else:
+                log.info("daemon.observed", instances=len(found), vms=self.store.count("VM"))
+                self.observed.set()
+
+    async def _watch_hypervisor(self, beat: Beat) -> None:
+        async for uid in self.hypervisor.watch():
+            beat()
+            found = self.store.find_uid(uid)
+            if found is not None:
+                self.vms.add(found.meta.key)
+
+    async def _watch_store(self, beat: Beat) -> None:
+        """While the last commit failed, nobody acts; an empty commit tells when it is over."""
+        while True:
+            beat()
+            if self.store.healthy:
+                self.gate.open(STORE_TROUBLE)
+            else:
+                self.gate.close(STORE_TROUBLE)
+                await self.store.probe()
+            await self.clock.sleep(PROBE_S)

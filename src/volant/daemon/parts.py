@@ -1,0 +1,49 @@
+"""Which adapters a daemon runs with: chosen here and nowhere else, from the settings."""
+
+from __future__ import annotations
+
+import random
+
+from volant.clock import Clock
+from volant.config import Settings
+from volant.drivers import Hypervisor, Network
+from volant.drivers.qemu import QemuHypervisor, check_host, choose
+from volant.drivers.simulated import Behaviour, SimulatedHost, SimulatedHypervisor, SimulatedNetwork
+from volant.drivers.user import UserNetwork
+from volant.errors import StartupError
+from volant.images.cache import ArtifactCache
+from volant.images.fetch import FetchPolicy
+
+MIB = 1 << 20
+
+
+async def drivers(settings: Settings, clock: Clock, rng: random.Random) -> tuple[Hypervisor, Network]:
+    """Hypervisor and network. Raises StartupError with one sentence when the host cannot do what was asked for."""
+    if settings.network == "bridge":
+        raise StartupError("cannot use --network bridge: this version has the user network only. Use --network user.")
+    if settings.hypervisor == "simulated":
+        host = SimulatedHost(clock, rng, behaviour=Behaviour())
+        simulated = SimulatedNetwork(host, clock, settings.pool) if settings.pool else SimulatedNetwork(host, clock)
+        return SimulatedHypervisor(host, clock), simulated
+    network = UserNetwork(pool=settings.pool) if settings.pool else UserNetwork()
+    found = await check_host(settings.qemu)
+    choice = await choose(settings.accelerator, found, vmm_uid=settings.vmm_uid, cache_dir=settings.data_dir / "cache")
+    hypervisor = QemuHypervisor(
+        settings.data_dir / "run",
+        host=found,
+        accelerator=choice,
+        clock=clock,
+        vmm_uid=settings.vmm_uid,
+        starts=settings.start_limit or None,
+    )
+    return hypervisor, network
+
+
+def cache(settings: Settings, clock: Clock) -> ArtifactCache:
+    """The artifact cache below the data directory."""
+    policy = FetchPolicy(
+        allow=settings.artifact_allow,
+        roots=settings.artifact_root,
+        max_bytes=settings.artifact_max_mb * MIB,
+    )
+    return ArtifactCache(settings.data_dir / "cache", policy=policy, clock=clock)

@@ -1,0 +1,173 @@
+"""The ports: what Volant asks of a host, and the values that pass through.
+
+    controllers ──launch, request_stop, kill, forget──▶ Hypervisor ──▶ processes
+        ▲                                                   │
+        └───────────── watch: "look at uid X" ◀─────────────┘
+
+Every method is idempotent and safe to repeat after a crash at any point. Nothing is remembered: instances are found
+again by uid on the host, so a driver made a moment ago by a restarted daemon answers as its predecessor did. A
+driver never touches a process, address or file that does not carry our mark.
+
+Adapters live beside this file, one folder or file each, and are chosen by `daemon` only. They raise `DriverUnavailable`
+(worth another try) or `DriverRefused` (not until spec or host change), never the errors of the libraries they stand on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from volant.clock import Instant, Uid
+from volant.model.vm import Booted, Exit, NetworkMode
+
+InstanceState = Literal["starting", "running", "unknown", "exited"]
+Accelerator = Literal["kvm", "tcg", "simulated"]
+Isolation = Literal["hardware", "none"]
+
+
+class Forward(Struct, frozen=True, kw_only=True):
+    """One TCP port of the guest, published on the host."""
+
+    host_address: str
+    host_port: int
+    guest_port: int
+
+
+class Attachment(Struct, frozen=True, kw_only=True):
+    """How one VM is on the network: pure data, computed from the VM's address by `Network.attachment`.
+
+    `address` is what users see as the VM's `ip`. `guest_address` (CIDR) and `gateway` are what the guest configures.
+    """
+
+    mode: NetworkMode
+    address: str | None = None
+    guest_address: str | None = None
+    gateway: str | None = None
+    mac: str | None = None
+    forwards: tuple[Forward, ...] = ()
+
+
+class Boot(Struct, frozen=True, kw_only=True):
+    """Everything needed to start one guest; written beside the process so that it can be found again.
+
+    `cmdline` is the plugin's kernel command line; the driver adds console, addresses and name. `booted` is what the
+    status will report as the running config. Paths are files of the artifact cache, read-only for the VMM.
+    """
+
+    uid: Uid
+    name: str
+    booted: Booted
+    attachment: Attachment
+    kernel: Path | None = None
+    initramfs: Path | None = None
+    cmdline: str = ""
+
+
+class Instance(Struct, frozen=True, kw_only=True):
+    """A guest as found on the host.
+
+    starting   the VMM process is there, its guest does not run yet
+    running    the guest runs
+    unknown    the VMM process is there but does not answer: may be running, cannot tell yet (P12)
+    exited     the process is gone; `exit` says how, where that is known; `forget` removes what it left
+
+    `booted` is None when the record beside the process is lost.
+    """
+
+    uid: Uid
+    state: InstanceState
+    pid: int | None = None
+    started_at: Instant | None = None
+    booted: Booted | None = None
+    exit: Exit | None = None
+
+
+class HypervisorInfo(Struct, frozen=True, kw_only=True):
+    """What starts guests here. TCG is no isolation boundary, so `isolation` is `none` with it."""
+
+    name: Literal["qemu", "simulated"]
+    accelerator: Accelerator
+    isolation: Isolation
+    version: str
+    detail: str = ""
+
+
+class Hypervisor(Protocol):
+    """The port to whatever runs guests."""
+
+    @property
+    def info(self) -> HypervisorInfo:
+        """What this is."""
+        ...
+
+    async def launch(self, uid: Uid, boot: Boot) -> None:
+        """Start the guest unless a live instance of `uid` exists. Returns when the VMM is up or known to have failed.
+
+        Raises DriverRefused or DriverUnavailable with nothing left running; an instance that died at once is `exited`.
+        """
+        ...
+
+    async def observe(self) -> list[Instance]:
+        """Every instance with our mark, from one look at the host. Changes nothing."""
+        ...
+
+    async def inspect(self, uid: Uid) -> Instance | None:
+        """One instance, from a fresh look at the host, or None when neither process nor record exists."""
+        ...
+
+    async def request_stop(self, uid: Uid) -> None:
+        """Ask the guest to shut down by itself. Returns at once; asking again or asking a dead one is harmless."""
+        ...
+
+    async def kill(self, uid: Uid) -> None:
+        """End the VMM now, and return when it is gone. Harmless when it is gone already."""
+        ...
+
+    async def forget(self, uid: Uid) -> None:
+        """Remove every file an ended instance left. Refuses (DriverUnavailable) while its process lives."""
+        ...
+
+    def watch(self) -> AsyncIterator[Uid]:
+        """Uids worth a look, as they come up: an exit is reported within milliseconds. Hints, never facts."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of descriptors and connections. Guests run on."""
+        ...
+
+
+class Network(Protocol):
+    """The port to whatever connects guests."""
+
+    @property
+    def mode(self) -> NetworkMode:
+        """What a VM gets that does not ask for a mode."""
+        ...
+
+    @property
+    def pool(self) -> str:
+        """The IPv4 network (CIDR) that addresses are handed out from."""
+        ...
+
+    def attachment(self, uid: Uid, address: str | None, ports: tuple[int, ...]) -> Attachment:
+        """How a VM with that address, exposing those guest ports, is attached. Pure."""
+        ...
+
+    async def ensure(self, uid: Uid, attachment: Attachment) -> None:
+        """Make it so, or raise. DriverUnavailable names what is in the way (a port that is taken, say)."""
+        ...
+
+    async def ensure_absent(self, uid: Uid) -> None:
+        """Remove whatever was made for `uid`. Harmless when nothing was."""
+        ...
+
+    async def observe(self) -> list[Uid]:
+        """The uids that something on the host is made for."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of descriptors. What was made stays."""
+        ...

@@ -1,0 +1,23 @@
+"""MicroVMs by QEMU: one unprivileged process a guest, found again on the host after any crash of ours.
+
+    Boot ─command─▶ argv ─process─▶ QEMU ──┬─ pidfd: it has ended
+      └──rundir──▶ boot.json, instance.json └─ qmp: it is up, it was shut down, it panicked
+                                       both ─▶ exits ─▶ exit.json
+
+The room promises what the port `Hypervisor` asks, and this besides:
+
+* No QEMU is started with the daemon's rights. Root becomes an ordinary user without capabilities before the program
+  is loaded; everybody's QEMU runs in a seccomp sandbox and can gain nothing.
+* QEMU opens nothing of ours by name. Its kernel, sockets and logs are opened by the driver and handed over as
+  descriptors, so the run directory belongs to the daemon alone and a hostile QEMU cannot plant anything in it.
+* No text of a user is ever parsed by QEMU as an option.
+
+`driver` is what the daemon takes; `host` and `accelerator` say at its start whether this host can do it. There is
+deliberately no reading of desired state, no retry and no timer here: controllers decide when to look again.
+"""
+
+from volant.drivers.qemu.accelerator import Choice, choose
+from volant.drivers.qemu.driver import QemuHypervisor
+from volant.drivers.qemu.host import Host, check_host
+
+__all__ = ["Choice", "Host", "QemuHypervisor", "check_host", "choose"]

@@ -1,0 +1,318 @@
+"""The port `Hypervisor`, by QEMU.
+
+    launch ─▶ process.spawn ─▶ Vmm ◀─ search ◀─ observe, inspect
+    request_stop, kill ───────▶ Vmm ──end──▶ exit.json, watch
+
+Nothing is remembered that could be wrong: the living are held by handles on their processes, which cannot come to
+mean another; the dead are what lies in the run directory. A driver made a moment ago finds both by looking.
+
+Whoever is found is watched: after the first `observe`, the end of any VM is reported by `watch` at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from volant.clock import Clock, Uid
+from volant.drivers import Boot, HypervisorInfo, Instance, processes
+from volant.drivers.qemu import console
+from volant.drivers.qemu.accelerator import Choice
+from volant.drivers.qemu.command import mark
+from volant.drivers.qemu.exits import End, exit_of
+from volant.drivers.qemu.host import Host, program
+from volant.drivers.qemu.process import Recipe, Spawned, spawn
+from volant.drivers.qemu.rundir import Records, RunDir, Started
+from volant.drivers.qemu.search import Look, Search
+from volant.drivers.qemu.vmm import Vmm
+from volant.errors import DriverError, DriverUnavailable, StartupError
+from volant.model.vm import Exit
+from volant.telemetry import logger
+
+NOBODY = 65534
+
+START_S = 30.0
+"""How long QEMU may take from its start to its first answer."""
+
+_ANSWER_S = 1.0
+_KILL_S = 10.0
+
+_log = logger("volant.drivers.qemu")
+
+
+class QemuHypervisor:
+    """MicroVMs by QEMU, one directory each below `run_dir`.
+
+    `vmm_uid` is who VMMs run as when the daemon is root; otherwise they run as the daemon does. At most `starts` VMs
+    are being started at a time; left out: as many as there are processors, because more only start more slowly.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        *,
+        host: Host,
+        accelerator: Choice,
+        clock: Clock,
+        vmm_uid: int = NOBODY,
+        starts: int | None = None,
+    ) -> None:
+        self._rundir = RunDir(run_dir)
+        self._clock = clock
+        self._host = host
+        self._choice = accelerator
+        self._recipe = Recipe(qemu=host.qemu, accelerator=accelerator.accelerator, vmm_uid=vmm_uid)
+        self._search = Search(self._rundir, {os.geteuid(), *([] if self._recipe.becomes is None else [vmm_uid])})
+        self._starts = asyncio.Semaphore(starts or len(os.sched_getaffinity(0)))
+        self._live: dict[Uid, Vmm] = {}
+        self._launching: set[Uid] = set()
+        self._unwritten: dict[Uid, Exit] = {}
+        self._watchers: set[asyncio.Queue[Uid | None]] = set()
+        self._has_looked = False
+        try:
+            self._rundir.prepare()
+        except OSError as error:
+            raise StartupError(f"cannot use {run_dir} for VMs: {error.strerror or error}") from error
+
+    @property
+    def info(self) -> HypervisorInfo:
+        """What this is."""
+        return HypervisorInfo(
+            name="qemu",
+            accelerator=self._choice.accelerator,
+            isolation="hardware" if self._choice.accelerator == "kvm" else "none",
+            version=self._host.version,
+            detail=self._choice.detail,
+        )
+
+    async def launch(self, uid: Uid, boot: Boot) -> None:
+        """Start the guest unless it lives. What an ended one left is removed first."""
+        name = mark(self._rundir.owner, uid)
+        if uid in self._launching or await self._find(uid) is not None:
+            return
+        program(self._recipe.qemu, package="qemu-system-x86")
+        self._launching.add(uid)
+        try:
+            async with self._starts:
+                await self._start(replace(boot, uid=uid), name)
+        finally:
+            self._launching.discard(uid)
+
+    async def observe(self) -> list[Instance]:
+        """Every VM on the host. All that live are watched from now on; long console logs are moved aside."""
+        known = {*self._live, *self._launching}
+        look = await asyncio.to_thread(self._look, known, {vmm.pid for vmm in self._live.values()})
+        for uid in {*look.records, *look.pids} - self._launching - self._live.keys():
+            self._adopt(uid, look)
+        self._has_looked = True
+        await self._settle()
+        found = {
+            uid: self._instance(uid, look.records.get(uid)) for uid in {*look.records, *self._live, *self._launching}
+        }
+        return [instance for instance in found.values() if instance is not None]
+
+    async def inspect(self, uid: Uid) -> Instance | None:
+        """One VM, asked: one that does not answer within a second is `unknown`."""
+        vmm = None if uid in self._launching else await self._find(uid)
+        if vmm is None:
+            return self._instance(uid, None)
+        is_answering = await vmm.until_settled(_ANSWER_S) and await vmm.is_answering(_ANSWER_S)
+        instance = self._instance(uid, None)
+        if instance is not None and instance.state == "running" and not is_answering:
+            return replace(instance, state="unknown")
+        return instance
+
+    async def request_stop(self, uid: Uid) -> None:
+        """Ask the guest through its agent and its power button. Which of them it obeys is the guest's affair."""
+        vmm = await self._find(uid)
+        if vmm is not None:
+            vmm.request_stop()
+
+    async def kill(self, uid: Uid) -> None:
+        """SIGKILL, and wait. DriverUnavailable if the process is still there after ten seconds."""
+        vmm = await self._find(uid)
+        if vmm is None:
+            return
+        vmm.kill()
+        if not await vmm.until_gone(_KILL_S):
+            raise DriverUnavailable(f"cannot end {uid}: process {vmm.pid} does not go, though killed")
+
+    async def forget(self, uid: Uid) -> None:
+        """Remove the VM's directory."""
+        vmm = await self._find(uid)
+        if vmm is not None or uid in self._launching:
+            raise DriverUnavailable(f"cannot forget {uid}: it lives{f' as process {vmm.pid}' if vmm else ''}")
+        try:
+            await asyncio.to_thread(self._rundir.remove, uid)
+        except OSError as error:
+            raise DriverUnavailable(f"cannot remove {self._rundir.of(uid)}: {error.strerror}") from error
+        self._unwritten.pop(uid, None)
+
+    async def watch(self) -> AsyncIterator[Uid]:
+        """Ends, and what QMP reports of guests that stop, go on or come up. Ends with `close`."""
+        queue: asyncio.Queue[Uid | None] = asyncio.Queue()
+        self._watchers.add(queue)
+        try:
+            while (uid := await queue.get()) is not None:
+                yield uid
+        finally:
+            self._watchers.discard(queue)
+
+    async def close(self) -> None:
+        """Let go of every handle and connection. VMs run on, and the next driver finds them."""
+        for vmm in self._live.values():
+            vmm.close()
+        self._live.clear()
+        self._tell(None)
+
+    # Starting
+
+    async def _start(self, boot: Boot, name: str) -> None:
+        vmm = await self._spawn(boot, name)
+        if await vmm.until_settled(START_S):
+            return
+        vmm.kill()
+        await vmm.until_gone(_KILL_S)
+        with contextlib.suppress(OSError):
+            self._rundir.remove(boot.uid)
+        raise DriverUnavailable(f"cannot start {boot.name}: QEMU did not answer within {START_S:.0f} s")
+
+    async def _spawn(self, boot: Boot, name: str) -> Vmm:
+        arguments = (self._rundir, boot, name, self._recipe, self._clock)
+        started = asyncio.get_running_loop().run_in_executor(None, spawn, *arguments)
+        try:
+            return self._hold(boot, await asyncio.shield(started))
+        except asyncio.CancelledError:
+            # The thread cannot be stopped half way, and the process it makes must not be lost.
+            with contextlib.suppress(DriverError):
+                self._hold(boot, await started)
+            raise
+
+    def _hold(self, boot: Boot, spawned: Spawned) -> Vmm:
+        return self._take(
+            boot.uid,
+            spawned.handle,
+            spawned.started.identity.pid,
+            Records(boot=boot, started=spawned.started, exit=None),
+        )
+
+    # Finding
+
+    def _look(self, known: set[Uid], pids: set[int]) -> Look:
+        look = self._search.everywhere(known, pids)
+        for uid in known | look.records.keys():
+            console.tend(self._rundir.of(uid))
+        return look
+
+    async def _find(self, uid: Uid) -> Vmm | None:
+        """The VM, if its process lives."""
+        if uid not in self._live and uid not in self._launching:
+            look = await asyncio.to_thread(self._search.for_one, uid, has_looked=self._has_looked)
+            if uid not in self._live and uid not in self._launching:
+                self._adopt(uid, look)
+        return self._live.get(uid)
+
+    def _adopt(self, uid: Uid, look: Look) -> None:
+        living = self._search.open_living(uid, look)
+        if living is None:
+            return
+        records = look.of(uid)
+        if records.started is None:
+            records = replace(records, started=self._amend(uid, living.pid))
+        self._take(uid, living.handle, living.pid, records)
+
+    def _amend(self, uid: Uid, pid: int) -> Started | None:
+        """Write the record that a daemon did not live to write, so that the start time is the same at every look."""
+        identity, at = processes.identity(pid), processes.started_at(pid)
+        if identity is None or at is None:
+            return None
+        started = Started(identity=identity, mark=mark(self._rundir.owner, uid), started_at=at)
+        with contextlib.suppress(OSError):
+            self._rundir.write_started(uid, started)
+        return started
+
+    def _take(self, uid: Uid, handle: int, pid: int, records: Records) -> Vmm:
+        vmm = Vmm(
+            uid,
+            handle,
+            pid=pid,
+            directory=self._rundir.of(uid),
+            started_at=records.started.started_at if records.started else None,
+            booted=records.boot.booted if records.boot else None,
+            on_change=self._tell,
+            on_end=self._bury,
+        )
+        self._live[uid] = vmm
+        return vmm
+
+    async def _settle(self) -> None:
+        """Give those that were found a second to answer."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ANSWER_S):
+                for uid, vmm in list(self._live.items()):
+                    vmm.listen()
+                    if uid not in self._launching and not vmm.is_halted:
+                        await vmm.until_settled(_ANSWER_S)
+
+    # Telling
+
+    def _instance(self, uid: Uid, records: Records | None) -> Instance | None:
+        """The VM as it is now. Without a living process it is what the records say."""
+        vmm = self._live.get(uid)
+        if vmm is not None:
+            instance = vmm.instance()
+            is_new = uid in self._launching and not vmm.is_up
+            return replace(instance, state="starting") if is_new else instance
+        if uid in self._launching:
+            return Instance(uid=uid, state="starting")
+        return self._ended(uid, records)
+
+    def _ended(self, uid: Uid, records: Records | None) -> Instance | None:
+        if records is None or records.exit is None:
+            # Read again: it may have ended, or been forgotten, since the look.
+            if not self._rundir.exists(uid):
+                return None
+            records = self._rundir.read(uid)
+        started = records.started
+        end = records.exit or self._unwritten.get(uid) or self._unseen(uid, started)
+        return Instance(
+            uid=uid,
+            state="exited",
+            started_at=started.started_at if started else None,
+            booted=records.boot.booted if records.boot else None,
+            exit=end,
+        )
+
+    def _unseen(self, uid: Uid, started: Started | None) -> Exit:
+        """An end that nobody saw, written down so that it is told the same way at every look."""
+        is_old = started is not None and started.identity.boot_id != processes.boot_id()
+        end = End(was_host_restarted=is_old)
+        found = exit_of(end, at=self._clock.now(), of=started.started_at if started else None)
+        self._write(uid, found)
+        return found
+
+    def _bury(self, vmm: Vmm, end: End) -> None:
+        if self._live.get(vmm.uid) is vmm:
+            del self._live[vmm.uid]
+        end = replace(end, said=self._rundir.said(vmm.uid))
+        found = exit_of(end, at=self._clock.now(), of=vmm.started_at)
+        if self._rundir.exists(vmm.uid):
+            self._write(vmm.uid, found)
+        _log.info("vm.ended", uid=vmm.uid, pid=vmm.pid, reason=found.reason, message=found.message)
+        self._tell(vmm.uid)
+
+    def _write(self, uid: Uid, found: Exit) -> None:
+        try:
+            self._rundir.write_exit(uid, found)
+        except OSError as error:
+            self._unwritten[uid] = found
+            _log.warning("vm.exit_unwritten", uid=uid, error=str(error))
+
+    def _tell(self, uid: Uid | None) -> None:
+        for queue in self._watchers:
+            queue.put_nowait(uid)

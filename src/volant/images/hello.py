@@ -1,0 +1,118 @@
+"""The demo guest: a small Linux that serves one page with its VM's name and address, and leaves when asked.
+
+    kernel + busybox + hello_init.sh ──build_hello()──▶ out/{vmlinuz, initramfs.gz, hello.json}
+
+`hello.json` is a manifest ready to be installed: its artifacts are `file:` URLs of its two neighbours, with their
+checksums. The same kernel, busybox and Volant give the same initramfs, so building again changes nothing.
+
+Deliberately absent: a root disk, a login, a shell on the console. The guest runs from memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from volant.errors import StartupError
+from volant.images.elf import is_static
+from volant.images.kernel import Kernel, Module, modules_in_order
+from volant.images.newc import Entry, character_device, directory, gzip_bytes, newc, regular, symlink
+
+VERSION: Final = "1.0.0"
+PORT: Final = 8080
+MEMORY_MB: Final = 128
+AGENT_PORT: Final = "org.volant.agent.0"
+"""The virtio-serial port on which the guest obeys a line `shutdown` or `reboot`."""
+
+CMDLINE: Final = "quiet panic=-1 cryptomgr.notests no_timer_check tsc=reliable noreplace-smp"
+NETWORK_MODULES: Final = ("virtio_pci", "virtio_net")
+EXTRA_MODULES: Final = ("virtio_console", "button", "evdev")
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """Where the image is, and the manifest that describes it."""
+
+    vmlinuz: Path
+    initramfs: Path
+    manifest: Path
+    content: dict[str, Any]
+
+
+def build_hello(out_dir: Path, kernel: Kernel, busybox: Path) -> Built:
+    """Make the demo guest in `out_dir`; files of an earlier build are replaced one by one.
+
+    Raises StartupError when busybox needs libraries, a module is missing, or the directory cannot be written.
+    """
+    out = out_dir.absolute()
+    try:
+        archive = gzip_bytes(hello_initramfs(kernel, _static_busybox(busybox)))
+        out.mkdir(parents=True, exist_ok=True)
+        vmlinuz, initramfs, manifest = out / "vmlinuz", out / "initramfs.gz", out / "hello.json"
+        shutil.copyfile(kernel.vmlinuz, vmlinuz)
+        initramfs.write_bytes(archive)
+        content = hello_manifest(vmlinuz, initramfs)
+        manifest.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StartupError(f"cannot build the hello image in {out}: {error.strerror}: {error.filename}") from error
+    return Built(vmlinuz, initramfs, manifest, content)
+
+
+def hello_manifest(vmlinuz: Path, initramfs: Path) -> dict[str, Any]:
+    """The manifest of an image whose two artifacts are these files. Paths are absolute."""
+    return {
+        "name": "hello",
+        "version": VERSION,
+        "description": "A page with the VM's name and address, served by busybox from memory",
+        "workload": {"type": "http", "port": PORT},
+        "resources": {"vcpu": 1, "memory_mb": MEMORY_MB},
+        "kernel": {**_source(vmlinuz), "cmdline": CMDLINE},
+        "initramfs": _source(initramfs),
+    }
+
+
+def hello_initramfs(kernel: Kernel, busybox: bytes) -> bytes:
+    """The guest's whole userland as an archive, before compression."""
+    network = modules_in_order(kernel, NETWORK_MODULES)
+    loaded = {module.name for module in network}
+    extras = [module for module in modules_in_order(kernel, EXTRA_MODULES) if module.name not in loaded]
+    init = files("volant.images").joinpath("hello_init.sh").read_bytes()
+    return newc(
+        [
+            *(directory(name) for name in ("bin", "dev", "modules", "proc", "sys", "www")),
+            character_device("dev/console", 5, 1),
+            regular("bin/busybox", busybox, 0o755),
+            symlink("bin/sh", "busybox"),
+            *(regular(f"modules/{module.name}.ko", module.data) for module in (*network, *extras)),
+            _load_list("network", network),
+            _load_list("extras", extras),
+            regular("init", init, 0o755),
+        ]
+    )
+
+
+def _load_list(name: str, modules: Sequence[Module]) -> Entry:
+    return regular(f"modules/{name}", "".join(f"{module.name}.ko\n" for module in modules).encode())
+
+
+def _static_busybox(path: Path) -> bytes:
+    program = path.read_bytes()
+    try:
+        static = is_static(program)
+    except ValueError as error:
+        raise StartupError(f"cannot use {path} as the guest's userland: {error}") from error
+    if not static:
+        raise StartupError(f"cannot use {path} as the guest's userland: it needs libraries. Install busybox-static")
+    return program
+
+
+def _source(path: Path) -> dict[str, str]:
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"url": path.as_uri(), "checksum": f"sha256:{digest}"}

@@ -1,0 +1,146 @@
+"""The Plugin: a manifest that says what a guest is made of, and where its artifacts have got to."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from msgspec import Meta as Constraint
+from msgspec import Struct, field
+
+from volant.model.conditions import Conditions
+from volant.model.meta import Labels, Meta, Name
+from volant.model.vm import Resources
+
+ArtifactState = Literal["pending", "downloading", "ready", "error"]
+Role = Literal["kernel", "initramfs", "rootfs"]
+Port = Annotated[int, Constraint(ge=1, le=65535)]
+Url = Annotated[
+    str,
+    Constraint(pattern=r"^(https?|file):[!-~]+$(?!\n)", max_length=2048, description="An http, https or file address."),
+]
+Checksum = Annotated[
+    str,
+    Constraint(
+        pattern=r"^sha256:[0-9a-f]{64}$(?!\n)",
+        description="'sha256:' followed by 64 lower-case hexadecimal digits.",
+    ),
+]
+
+READY = "ready"
+FINALIZER = "volant/plugin"
+
+_CHECKSUM = re.compile(r"sha256:([0-9a-f]{64})")
+
+
+def parse_checksum(text: str) -> str:
+    """`sha256:<64 lower-case hex digits>` -> the hex digits. Raises ValueError with a sentence for people."""
+    found = _CHECKSUM.fullmatch(text)
+    if found is None:
+        raise ValueError("expected 'sha256:' followed by 64 lower-case hexadecimal digits")
+    return found[1]
+
+
+class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where an artifact comes from. The checksum is of the bytes as served."""
+
+    url: Url
+    checksum: Checksum | None = None
+
+    def __post_init__(self) -> None:
+        if self.checksum is not None:
+            parse_checksum(self.checksum)
+
+
+class Rootfs(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A root disk. The format is stated, never probed."""
+
+    format: Literal["qcow2", "raw"]
+
+
+class KernelSource(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A kernel and the command line that its guests like. One line of printable characters."""
+
+    cmdline: Annotated[str, Constraint(pattern=r"^[\x20-\x7e]*$(?!\n)", max_length=1024)] = ""
+
+
+class Workload(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the guest serves, and on which of its ports."""
+
+    type: Literal["http", "tcp", "none"] = "none"
+    port: Port | None = None
+
+
+class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What users install."""
+
+    name: Name
+    version: Annotated[str, Constraint(min_length=1, max_length=64)]
+    description: Annotated[str, Constraint(max_length=1024)] = ""
+    workload: Workload = field(default_factory=Workload)
+    resources: Resources = field(default_factory=Resources)
+    kernel: KernelSource | None = None
+    initramfs: Source | None = None
+    rootfs: Rootfs | None = None
+    labels: Labels = {}
+
+    def __post_init__(self) -> None:
+        if self.initramfs is None and self.rootfs is None:
+            raise ValueError("a plugin needs an initramfs or a rootfs")
+        if self.initramfs is not None and self.kernel is None:
+            raise ValueError("an initramfs needs a kernel")
+        if self.workload.type != "none" and self.workload.port is None:
+            raise ValueError(f"a workload of type {self.workload.type} needs a port")
+
+    def sources(self) -> dict[Role, Source]:
+        """The artifacts that have to be in the cache before a VM can start."""
+        named: dict[Role, Source | None] = {"kernel": self.kernel, "initramfs": self.initramfs, "rootfs": self.rootfs}
+        return {role: source for role, source in named.items() if source is not None}
+
+
+class PluginSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Desired. A disabled plugin cannot be used for new VMs; those that exist are left alone."""
+
+    manifest: Manifest
+    enabled: bool = True
+
+
+class Artifact(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far one artifact has come. `digest` (sha256, hex) names the file in the cache.
+
+    `url` is where it came, or should have come, from: another one in the manifest is another artifact. `reason` and
+    `message` say what went wrong while `state` is `error`.
+    """
+
+    state: ArtifactState = "pending"
+    digest: str | None = None
+    size_bytes: int = 0
+    url: str | None = None
+    reason: str | None = None
+    message: str | None = None
+
+
+class PluginStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Observed, written by the plugin controller only."""
+
+    observed_generation: int = 0
+    artifacts: dict[str, Artifact] = {}
+    conditions: Conditions = ()
+
+
+class Plugin(Struct, frozen=True, kw_only=True):
+    """One kind of guest."""
+
+    meta: Meta
+    spec: PluginSpec
+    status: PluginStatus = field(default_factory=PluginStatus)
+
+
+def digests(plugin: Plugin) -> dict[str, str]:
+    """Role -> digest of every artifact that is ready."""
+    return {role: a.digest for role, a in plugin.status.artifacts.items() if a.state == "ready" and a.digest}
+
+
+def is_complete(plugin: Plugin) -> bool:
+    """Whether every artifact is in the cache."""
+    return set(digests(plugin)) == set(plugin.spec.manifest.sources())

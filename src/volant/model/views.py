@@ -1,0 +1,219 @@
+"""What clients read: the Structs of the wire form, one field a JSON key.
+
+Fields stand in the order in which the reference prints them, then come ours. A field that has nothing to say is left
+out (`omit_defaults`), as in the reference; a field without a default is always there. Instants are RFC 3339 text.
+How they are filled is in `wire`.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from volant.model.conditions import Tristate
+from volant.model.deployment import Phase
+from volant.model.meta import Owner
+from volant.model.plugin import ArtifactState
+from volant.model.vm import Endpoint, ExitReason, HealthWord, NetworkMode, Resources, RestartPolicy, StatusWord
+
+
+class ConditionView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One condition."""
+
+    type: str
+    status: Tristate
+    last_update: str
+    reason: str
+    message: str = ""
+    observed_generation: int
+
+
+class NetworkView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How the guest is attached, the daemon's own mode filled in."""
+
+    mode: NetworkMode
+    bridge_name: str | None = None
+
+
+class CloudInitView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What cloud-init is told."""
+
+    enabled: bool
+    user_data: str | None = None
+
+
+class ConfigView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`GET /vms/{name}/config`; for a deployment, what its VMs are made with."""
+
+    resources: Resources
+    network: NetworkView
+    cloud_init: CloudInitView | None = None
+    restart_required: bool | None = None
+
+
+class HealthView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The outcome of the probes."""
+
+    status: HealthWord
+    last_check: str | None = None
+
+
+class ExitView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How the last guest ended."""
+
+    reason: ExitReason
+    at: str
+    code: int | None = None
+    message: str = ""
+
+
+class VMView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A VM as the API shows it."""
+
+    name: str
+    status: StatusWord
+    plugin: str
+    ip: str | None = None
+    pid: int | None = None
+    created_at: str
+    resources: Resources
+    health: HealthView | None = None
+    uid: str
+    generation: int
+    revision: int
+    labels: dict[str, str] = {}
+    owner: Owner | None = None
+    restart_policy: RestartPolicy
+    restart_required: bool
+    restarts: int
+    started_at: str | None = None
+    next_restart_at: str | None = None
+    deleting_since: str | None = None
+    exit: ExitView | None = None
+    endpoints: tuple[Endpoint, ...] = ()
+    node: str | None = None
+    accelerator: str | None = None
+    isolation: str | None = None
+    conditions: tuple[ConditionView, ...] = ()
+
+
+class DeploymentStatusView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The reference's `status` of a deployment."""
+
+    phase: Phase
+    conditions: tuple[ConditionView, ...]
+    observed_generation: int
+
+
+class DeploymentView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A deployment as the API shows it. `vms` are those that are there to stay, in the order of their ordinals."""
+
+    name: str
+    plugin: str
+    replicas: int
+    ready_replicas: int
+    vms: list[str]
+    created_at: str
+    scaling: bool
+    status: DeploymentStatusView
+    uid: str
+    generation: int
+    revision: int
+    labels: dict[str, str] = {}
+    restart_policy: RestartPolicy
+    config: ConfigView
+    deleting_since: str | None = None
+
+
+class WorkloadView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the guest serves."""
+
+    type: str
+    port: int | None = None
+
+
+class ArtifactView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far one artifact has come. Without its address, which may carry a password."""
+
+    state: ArtifactState
+    digest: str | None = None
+    size_bytes: int | None = None
+
+
+class PluginView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A plugin as the API shows it."""
+
+    name: str
+    version: str
+    description: str
+    workload: WorkloadView
+    resources: Resources
+    installed_at: str
+    enabled: bool
+    artifacts: dict[str, ArtifactView]
+    uid: str
+    generation: int
+    revision: int
+    labels: dict[str, str] = {}
+    deleting_since: str | None = None
+    conditions: tuple[ConditionView, ...] = ()
+
+
+class PluginNames(Struct, frozen=True, kw_only=True):
+    """`GET /plugins`."""
+
+    plugins: list[str]
+
+
+class SystemFacts(Struct, frozen=True, kw_only=True):
+    """What the daemon knows of itself and its host, in MiB where it is memory."""
+
+    version: str
+    commit: str
+    build_date: str
+    python_version: str
+    platform: str
+    cpu_count: int
+    memory_total_mb: int
+    memory_available_mb: int
+    hypervisor: str
+    hypervisor_version: str
+    accelerator: str
+    isolation: str
+    network: NetworkMode
+    detail: str = ""
+
+
+class Stats(Struct, frozen=True, kw_only=True):
+    """How many there are."""
+
+    total_vms: int
+    running_vms: int
+    total_deployments: int
+    total_plugins: int
+
+
+class HostResources(Struct, frozen=True, kw_only=True):
+    """What the host has."""
+
+    cpu_count: int
+    memory_total_mb: int
+    memory_available_mb: int
+
+
+class SystemInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`GET /system/info`. `go_version` is the reference's key; nothing here is written in Go."""
+
+    version: str
+    commit: str
+    build_date: str
+    go_version: str | None
+    platform: str
+    stats: Stats
+    resources: HostResources
+    python_version: str
+    hypervisor: str
+    hypervisor_version: str
+    accelerator: str
+    isolation: str
+    network: NetworkMode
+    detail: str = ""

@@ -1,0 +1,194 @@
+"""From the stored form to the wire form: one pure function per kind.
+
+    store ──VM, Deployment, Plugin──▶ vm_view, deployment_view, plugin_view ──views──▶ bytes
+
+Instants become RFC 3339 here and nowhere before. Nothing is shown that is not in the stored object or handed in, so
+two readers of one revision see the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from volant.clock import Instant, rfc3339
+from volant.model.conditions import Conditions
+from volant.model.deployment import Deployment, is_scaling, phase
+from volant.model.plugin import Artifact, Plugin
+from volant.model.views import (
+    ArtifactView,
+    CloudInitView,
+    ConditionView,
+    ConfigView,
+    DeploymentStatusView,
+    DeploymentView,
+    ExitView,
+    HealthView,
+    HostResources,
+    NetworkView,
+    PluginView,
+    Stats,
+    SystemFacts,
+    SystemInfo,
+    VMView,
+    WorkloadView,
+)
+from volant.model.vm import VM, CloudInit, Exit, Health, NetworkMode, VMConfig, restart_required, status_word
+
+_written = lru_cache(maxsize=4096)(rfc3339)
+"""Most instants of an object do not change from one reading to the next, and writing one costs a microsecond."""
+
+
+def _time(at: Instant | None) -> str | None:
+    return None if at is None else _written(at)
+
+
+def vm_view(vm: VM) -> VMView:
+    """A VM in wire form."""
+    meta, spec, status = vm.meta, vm.spec, vm.status
+    return VMView(
+        name=meta.name,
+        status=status_word(vm),
+        plugin=spec.plugin,
+        ip=spec.address,
+        pid=status.pid,
+        created_at=_written(meta.created_at),
+        resources=spec.config.resources,
+        health=_health(status.health) if status.health else None,
+        uid=meta.uid,
+        generation=meta.generation,
+        revision=meta.revision,
+        labels=meta.labels,
+        owner=meta.owner,
+        restart_policy=spec.restart_policy,
+        restart_required=restart_required(vm),
+        restarts=status.restarts,
+        started_at=_time(status.started_at),
+        next_restart_at=_time(status.next_restart_at),
+        deleting_since=_time(meta.deleting_since),
+        exit=_exit(status.exit) if status.exit else None,
+        endpoints=status.endpoints,
+        node=status.node,
+        accelerator=status.accelerator,
+        isolation=status.isolation,
+        conditions=_conditions(status.conditions),
+    )
+
+
+def vm_config_view(vm: VM, default_mode: NetworkMode) -> ConfigView:
+    """A VM's config in wire form, with whether the running guest still has another one."""
+    return _config(vm.spec.config, default_mode, is_behind=restart_required(vm))
+
+
+def deployment_view(
+    deployment: Deployment, vms: Iterable[str], ready_replicas: int, default_mode: NetworkMode
+) -> DeploymentView:
+    """A deployment in wire form. `vms` are the names of its live children, `ready_replicas` how many are ready."""
+    meta, spec, status = deployment.meta, deployment.spec, deployment.status
+    return DeploymentView(
+        name=meta.name,
+        plugin=spec.plugin,
+        replicas=spec.replicas,
+        ready_replicas=ready_replicas,
+        # All names share the deployment's own, so the shorter ordinal is the smaller one.
+        vms=sorted(vms, key=lambda name: (len(name), name)),
+        created_at=_written(meta.created_at),
+        scaling=is_scaling(deployment),
+        status=DeploymentStatusView(
+            phase=phase(deployment),
+            conditions=_conditions(status.conditions),
+            observed_generation=status.observed_generation,
+        ),
+        uid=meta.uid,
+        generation=meta.generation,
+        revision=meta.revision,
+        labels=meta.labels,
+        restart_policy=spec.restart_policy,
+        config=_config(spec.config, default_mode),
+        deleting_since=_time(meta.deleting_since),
+    )
+
+
+def plugin_view(plugin: Plugin) -> PluginView:
+    """A plugin in wire form, with an artifact for every source of its manifest."""
+    meta, manifest, status = plugin.meta, plugin.spec.manifest, plugin.status
+    return PluginView(
+        name=meta.name,
+        version=manifest.version,
+        description=manifest.description,
+        workload=WorkloadView(type=manifest.workload.type, port=manifest.workload.port),
+        resources=manifest.resources,
+        installed_at=_written(meta.created_at),
+        enabled=plugin.spec.enabled,
+        artifacts={role: _artifact(status.artifacts.get(role, Artifact())) for role in manifest.sources()},
+        uid=meta.uid,
+        generation=meta.generation,
+        revision=meta.revision,
+        labels=meta.labels,
+        deleting_since=_time(meta.deleting_since),
+        conditions=_conditions(status.conditions),
+    )
+
+
+def system_view(facts: SystemFacts, stats: Stats) -> SystemInfo:
+    """System information in wire form."""
+    return SystemInfo(
+        version=facts.version,
+        commit=facts.commit,
+        build_date=facts.build_date,
+        go_version=None,
+        platform=facts.platform,
+        stats=stats,
+        resources=HostResources(
+            cpu_count=facts.cpu_count,
+            memory_total_mb=facts.memory_total_mb,
+            memory_available_mb=facts.memory_available_mb,
+        ),
+        python_version=facts.python_version,
+        hypervisor=facts.hypervisor,
+        hypervisor_version=facts.hypervisor_version,
+        accelerator=facts.accelerator,
+        isolation=facts.isolation,
+        network=facts.network,
+        detail=facts.detail,
+    )
+
+
+def _conditions(conditions: Conditions) -> tuple[ConditionView, ...]:
+    return tuple(
+        ConditionView(
+            type=c.type,
+            status=c.status,
+            last_update=_written(c.last_update),
+            reason=c.reason,
+            message=c.message,
+            observed_generation=c.observed_generation,
+        )
+        for c in conditions
+    )
+
+
+def _config(config: VMConfig, default_mode: NetworkMode, *, is_behind: bool | None = None) -> ConfigView:
+    network = config.network
+    return ConfigView(
+        resources=config.resources,
+        network=NetworkView(mode=network.mode or default_mode, bridge_name=network.bridge_name),
+        cloud_init=_cloud_init(config.cloud_init) if config.cloud_init else None,
+        restart_required=is_behind,
+    )
+
+
+def _cloud_init(told: CloudInit) -> CloudInitView:
+    return CloudInitView(enabled=told.enabled, user_data=told.user_data)
+
+
+def _health(health: Health) -> HealthView:
+    return HealthView(status=health.status, last_check=_time(health.last_check))
+
+
+def _exit(end: Exit) -> ExitView:
+    return ExitView(reason=end.reason, at=_written(end.at), code=end.code, message=end.message)
+
+
+def _artifact(artifact: Artifact) -> ArtifactView:
+    return ArtifactView(state=artifact.state, digest=artifact.digest, size_bytes=artifact.size_bytes or None)

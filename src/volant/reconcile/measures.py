@@ -1,0 +1,59 @@
+"""Figures about queues and controllers, as values for `/healthz` and metrics (Q13).
+
+Durations are summed, counted and topped rather than put into buckets: a mean over any window and the worst case come
+from two readings, and a reading costs nothing while nobody asks.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Spread(Struct):
+    """How long something took, over all times it happened. Seconds."""
+
+    count: int = 0
+    sum_s: float = 0.0
+    max_s: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        """One more time."""
+        self.count += 1
+        self.sum_s += seconds
+        self.max_s = max(self.max_s, seconds)
+
+    def snapshot(self) -> Spread:
+        """A copy that no longer changes."""
+        return Spread(self.count, self.sum_s, self.max_s)
+
+
+class ControllerStats(Struct, frozen=True, kw_only=True):
+    """One controller at one moment. Counters are since the start of the process.
+
+    depth              keys that wait for a worker now
+    delayed            keys that will be added at a later time
+    oldest_age_s       how long the key at the head of a line has waited; 0 when none waits
+    in_flight          turns that run now
+    longest_running_s  age of the oldest of them
+    unfinished_s       sum of their ages
+    reconciles         turns that ended
+    failures           turns that raised; a forgiven Conflict is none
+    retries            keys queued again because a turn raised, forgiven Conflicts included
+    failing            keys whose last turn failed
+    latency            from being due to being handed to a worker
+    work               from being handed to a worker to the end of the turn
+    """
+
+    name: str
+    depth: int
+    delayed: int
+    oldest_age_s: float
+    in_flight: int
+    longest_running_s: float
+    unfinished_s: float
+    reconciles: int
+    failures: int
+    retries: int
+    failing: int
+    latency: Spread
+    work: Spread

@@ -1,0 +1,20 @@
+"""What Volant knows: one SQLite database, written in order by one writer, read by everybody.
+
+Objects go in by jobs (`Store.write`), and with every change of an object goes the event that tells of it, in the same
+transaction. After the commit the events are published on the bus; nothing is published that is not on the disk. Reads
+see the last commit: there is no cache that could be older.
+
+    Store           open it, read it, write to it
+    Transaction     what a job may do
+    DataDirLock     one daemon a data directory
+
+Nothing of SQLite or peewee leaves this room: errors are those of `volant.errors`, values those of `volant.model`. There
+is deliberately no query language and no update without a reason: each write names the event it is.
+"""
+
+from volant.store.lease import DataDirLock
+from volant.store.store import Store
+from volant.store.transaction import Transaction
+from volant.store.values import Child, StoreSettings, Tally
+
+__all__ = ["Child", "DataDirLock", "Store", "StoreSettings", "Tally", "Transaction"]

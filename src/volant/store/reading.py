@@ -1,0 +1,142 @@
+"""Reading on the loop thread, through a connection of its own: always the last commit, never a cache.
+
+A look-up by key is a few microseconds, less than handing it to another thread would cost. Errors of the database are
+`Unavailable`: a reader cannot mend them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+from volant.clock import Uid
+from volant.errors import NotFound, Unavailable
+from volant.model.deployment import Deployment
+from volant.model.event import Committed
+from volant.model.meta import Key, Kind
+from volant.model.objects import Object, decode
+from volant.model.plugin import Plugin
+from volant.model.vm import VM
+from volant.store import eventlog
+from volant.store.database import DATABASE_ERRORS, Connection, Row, meaning
+from volant.store.rows import Rows
+from volant.store.transaction import changed
+from volant.store.values import Tally
+
+O = TypeVar("O", bound=Object)  # noqa: E741 -- because it stands for Object
+
+_TALLY = (
+    "SELECT count(*), ifnull(sum(is_running), 0), ifnull(sum(is_ready), 0), ifnull(sum(is_deleting), 0) "
+    "FROM objects INDEXED BY objects_children WHERE owner_uid = ?"
+)
+
+_OWNERS = "SELECT DISTINCT owner_uid FROM objects INDEXED BY objects_children WHERE owner_uid IS NOT NULL"
+
+
+class Reading(Rows):
+    """Everything that can be asked of a store. Synchronous; for the loop thread only."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(self._fetch)
+        self._reader = connection
+
+    def vm(self, name: str) -> VM:
+        """The VM of that name. Raises NotFound."""
+        return self._of(VM, "VM", name)
+
+    def deployment(self, name: str) -> Deployment:
+        """The deployment of that name. Raises NotFound."""
+        return self._of(Deployment, "Deployment", name)
+
+    def plugin(self, name: str) -> Plugin:
+        """The plugin of that name. Raises NotFound."""
+        return self._of(Plugin, "Plugin", name)
+
+    def vms(
+        self, *, owner: Uid | None = None, plugin: str | None = None, limit: int | None = None, offset: int = 0
+    ) -> list[VM]:
+        """VMs in the order of their creation: of one owner, of one plugin, or all."""
+        return self._list(VM, "VM", owner, plugin, limit, offset)
+
+    def deployments(self, *, limit: int | None = None, offset: int = 0) -> list[Deployment]:
+        """Deployments in the order of their creation."""
+        return self._list(Deployment, "Deployment", None, None, limit, offset)
+
+    def plugins(self, *, limit: int | None = None, offset: int = 0) -> list[Plugin]:
+        """Plugins in the order of their installation."""
+        return self._list(Plugin, "Plugin", None, None, limit, offset)
+
+    def keys(self, kind: Kind, *, plugin: str | None = None) -> list[Key]:
+        """The keys of a kind, or of those made from one plugin, in the order of their creation. Reads no document."""
+        names = self._select(*_query("name", kind, "ORDER BY seq", plugin=plugin))
+        return [Key(kind, name) for (name,) in names]
+
+    def uids(self, kind: Kind) -> set[Uid]:
+        """The uids of a kind."""
+        return {uid for (uid,) in self._select("SELECT uid FROM objects WHERE kind = ?", (kind,))}
+
+    def count(self, kind: Kind, *, plugin: str | None = None, running: bool | None = None) -> int:
+        """How many there are of a kind; made from one plugin; that are running, or are not."""
+        return int(self._select(*_query("count(*)", kind, plugin=plugin, is_running=running))[0][0])
+
+    def tally(self, owner: Uid) -> Tally:
+        """How many VMs an owner has, and in what state. Reads an index and no document."""
+        return Tally(*self._select(_TALLY, (owner,))[0])
+
+    def owners(self) -> list[Uid]:
+        """The uids that some VM is owned by, whether such an object is still there or not. Reads an index only."""
+        return [uid for (uid,) in self._select(_OWNERS, ())]
+
+    def events_after(self, revision: int, limit: int) -> list[Committed]:
+        """At most `limit` (1 or more) of the events that follow `revision`, in order.
+
+        Raises Gone (`details.oldest`: what may be resumed after) when the first of them is no longer kept, and Invalid
+        for a revision that nobody was given yet.
+        """
+        return eventlog.events_after(self._select, revision, limit)
+
+    def confirm(self, obj: Object) -> None:
+        """The store still holds exactly this object, or Conflict. For the moment before a step that destroys (V12)."""
+        asked = (obj.meta.uid, obj.meta.revision)
+        if not self._select("SELECT 1 FROM objects WHERE uid = ? AND revision = ?", asked):
+            raise changed(obj, self.find_uid(obj.meta.uid))
+
+    @contextmanager
+    def snapshot(self) -> Iterator[int]:
+        """Everything read inside is of one commit, whose last revision it gives (W1: list here, then watch from there).
+
+        Not across an await: the state would grow old, and the write-ahead log could not be folded meanwhile.
+        """
+        self._select("BEGIN", ())
+        try:
+            yield int(self._select("SELECT revision FROM head", ())[0][0])
+        finally:
+            self._select("COMMIT", ())
+
+    def _of(self, cls: type[O], kind: Kind, name: str) -> O:
+        found = self.find(Key(kind, name))
+        if not isinstance(found, cls):
+            raise NotFound(kind, name)
+        return found
+
+    def _list(
+        self, cls: type[O], kind: Kind, owner: Uid | None, plugin: str | None, limit: int | None, offset: int
+    ) -> list[O]:
+        sql, params = _query("doc", kind, "ORDER BY seq LIMIT ? OFFSET ?", owner_uid=owner, plugin=plugin)
+        docs = self._select(sql, [*params, -1 if limit is None else max(limit, 0), max(offset, 0)])
+        found = [decode(kind, doc) for (doc,) in docs]
+        return [obj for obj in found if isinstance(obj, cls)]
+
+    def _fetch(self, sql: str, params: Sequence[object]) -> list[Row]:
+        try:
+            return self._reader.execute(sql, params).fetchall()
+        except DATABASE_ERRORS as error:
+            raise Unavailable(f"cannot read: {meaning(error)}.") from error
+
+
+def _query(what: str, kind: Kind, tail: str = "", **equal: object) -> tuple[str, list[object]]:
+    """SQL for `what` of the objects of a kind whose columns are `equal`; those that are None do not matter."""
+    asked = {column: value for column, value in equal.items() if value is not None}
+    conditions = [f"AND {column} = ?" for column in asked]
+    return " ".join(["SELECT", what, "FROM objects WHERE kind = ?", *conditions, tail]), [kind, *asked.values()]

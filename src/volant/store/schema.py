@@ -1,0 +1,161 @@
+"""The tables, and how a database of any earlier version becomes one of this.
+
+    objects      one row an object: the document, and beside it the columns that are looked up or counted
+    events       one row a committed write, by revision: the outbox that bus, streams and history are fed from
+    addresses    who holds which address          free_ranges    which addresses nobody holds
+    head         one row: the last revision, where the event log begins, which pool the addresses are of
+
+The version is SQLite's `user_version`; every database, a fresh one too, gets where it is by the same numbered
+migrations, each in a transaction of its own. Migration 1 makes the tables as the classes below describe them, so a
+class changes only together with a new migration, and a test holds migration 1 to what it always made.
+
+The classes are for making tables only. Rows are read and written in SQL, because building a query costs more than
+running it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from peewee import AutoField, BlobField, DoubleField, IntegerField, Model, TextField
+
+from volant.errors import StartupError
+from volant.store.database import Connection
+
+APPLICATION_ID = 0x566F6C61
+"""Marks the file as Volant's ("Vola")."""
+
+Migration = Callable[[Connection], None]
+
+
+class ObjectRow(Model):
+    """`seq` is the order of creation; from `revision` on, all columns are `rows.columns` of the document."""
+
+    seq = AutoField()
+    kind = TextField()
+    name = TextField()
+    uid = TextField(unique=True)
+    revision = IntegerField()
+    generation = IntegerField()
+    owner_uid = TextField(null=True)
+    plugin = TextField(null=True)
+    is_running = IntegerField()
+    is_ready = IntegerField()
+    is_deleting = IntegerField()
+    doc = BlobField()
+
+    class Meta:  # noqa: D106 -- because its meaning is peewee's
+        table_name = "objects"
+        strict_tables = True
+        indexes = ((("kind", "name"), True), (("kind",), False), (("plugin", "kind"), False))
+
+
+# Holds all that a Child is made of, so that counting ten thousand children reads no document.
+ObjectRow.add_index(
+    ObjectRow.owner_uid,
+    ObjectRow.seq,
+    ObjectRow.name,
+    ObjectRow.uid,
+    ObjectRow.revision,
+    ObjectRow.is_running,
+    ObjectRow.is_ready,
+    ObjectRow.is_deleting,
+    where=ObjectRow.owner_uid.is_null(False),
+    name="objects_children",
+)
+
+
+class EventRow(Model):
+    """All that `Committed` is made of."""
+
+    revision = IntegerField(primary_key=True)
+    type = TextField()
+    kind = TextField()
+    name = TextField()
+    uid = TextField()
+    owner_kind = TextField(null=True)
+    owner_name = TextField(null=True)
+    owner_uid = TextField(null=True)
+    plugin = TextField(null=True)
+    at = DoubleField()
+    data = BlobField()
+
+    class Meta:  # noqa: D106 -- because its meaning is peewee's
+        table_name = "events"
+        strict_tables = True
+
+
+class AddressRow(Model):
+    """An IPv4 address as a number, and the uid of its holder."""
+
+    address = IntegerField(primary_key=True)
+    uid = TextField(unique=True)
+
+    class Meta:  # noqa: D106 -- because its meaning is peewee's
+        table_name = "addresses"
+        strict_tables = True
+
+
+class FreeRangeRow(Model):
+    """The addresses from `first` to `last`, both included, are free. Ranges never touch each other."""
+
+    first = IntegerField(primary_key=True)
+    last = IntegerField()
+
+    class Meta:  # noqa: D106 -- because its meaning is peewee's
+        table_name = "free_ranges"
+        strict_tables = True
+
+
+class HeadRow(Model):
+    """The one row with id 1. `revision` outlives every event, so no revision is ever given twice."""
+
+    id = IntegerField(primary_key=True)
+    revision = IntegerField()
+    oldest_event = IntegerField()
+    pool = TextField()
+    probes = IntegerField()
+
+    class Meta:  # noqa: D106 -- because its meaning is peewee's
+        table_name = "head"
+        strict_tables = True
+
+
+def _make_tables(connection: Connection) -> None:
+    tables = (ObjectRow, EventRow, AddressRow, FreeRangeRow, HeadRow)
+    with connection.db.bind_ctx(tables):
+        connection.db.create_tables(tables, safe=False)
+    connection.execute("INSERT INTO head (id, revision, oldest_event, pool, probes) VALUES (1, 0, 0, '', 0)")
+
+
+MIGRATIONS: tuple[Migration, ...] = (_make_tables,)
+"""The n-th, counted from 1, makes version n out of version n - 1. Appended to, never changed."""
+
+
+def migrate(connection: Connection, path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+    """Bring the database to the version that `migrations` lead to. Raises StartupError for one that is beyond it.
+
+    A migration that fails leaves the database at the version before.
+    """
+    version = _version(connection, path)
+    if version > len(migrations):
+        raise StartupError(
+            f"cannot open {path}: it was written by a newer Volant (schema {version}, this one knows "
+            f"{len(migrations)}). Upgrade, or use another --data-dir."
+        )
+    for number, migration in enumerate(migrations[version:], start=version + 1):
+        with connection.transaction("EXCLUSIVE"):
+            migration(connection)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {number}")
+
+
+def _version(connection: Connection, path: Path) -> int:
+    (((version,),), ((application,),)) = (
+        connection.select("PRAGMA user_version"),
+        connection.select("PRAGMA application_id"),
+    )
+    if application != APPLICATION_ID and (version or connection.db.get_tables()):
+        raise StartupError(f"cannot open {path}: another program made it. Move it away, or use another --data-dir.")
+    return int(version)

@@ -1,0 +1,229 @@
+"""The store: every object, every event, every address; read at once, written in order.
+
+    write(job) ──▶ writer ──group commit──▶ SQLite
+                              │ after the commit, on the loop
+                              ├──▶ bus.publish(events), in commit order
+                              └──▶ the futures of the jobs
+    find, vms, children, ... ◀── SQLite, the last commit
+
+The store promises:
+
+* What a future has resolved for is on the disk, has been published, and is what the next read sees.
+* Jobs are all or nothing. One that raises changes nothing and harms no other.
+* When the disk does not take a commit, nothing has changed, nothing is published and every job of it raises
+  `Unavailable`. `healthy` is False until a commit succeeds again; nobody needs to restart anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from volant.bus import Bus
+from volant.clock import Clock, UidFactory
+from volant.errors import StartupError, Unavailable
+from volant.model.event import Happening
+from volant.model.objects import Object
+from volant.store.addresses import adopt_pool, parse_pool
+from volant.store.commit import Committer, Job, Outcome, probe
+from volant.store.database import DATABASE_ERRORS, Connection, open_reading, open_writing, startup_error
+from volant.store.reading import Reading
+from volant.store.schema import migrate
+from volant.store.transaction import Status, Transaction
+from volant.store.values import StoreSettings
+from volant.store.writer import InlineWriter, ThreadWriter, Writer
+from volant.telemetry import logger
+
+T = TypeVar("T")
+O = TypeVar("O", bound=Object)  # noqa: E741 -- because it stands for Object
+
+_log = logger("volant.store")
+
+
+class Store(Reading):
+    """Made by `open`. Lives on one loop: that of the first write."""
+
+    def __init__(
+        self,
+        writing: Connection,
+        reading: Connection,
+        *,
+        bus: Bus,
+        clock: Clock,
+        uids: UidFactory,
+        settings: StoreSettings,
+    ) -> None:
+        super().__init__(reading)
+        self._connections = (reading, writing)
+        self._bus = bus
+        self._settings = settings
+        self._committer = Committer(writing, clock=clock, uids=uids, settings=settings)
+        self._writer: Writer | None = None
+        self._waiting: list[Job] = []
+        self._unanswered: set[asyncio.Future[Any]] = set()
+        self._is_closed = False
+        self._is_abandoned = False
+        self.revision: int = self._committer.revision
+        """Of the last commit that was published."""
+        self.oldest_event: int = self._committer.oldest_event
+        """A reader may resume after this revision or a later one."""
+        self.trouble: str | None = None
+        """Why the last commit failed; None when it did not."""
+        bus.start_at(self.revision)
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        bus: Bus,
+        clock: Clock,
+        uids: UidFactory,
+        pool: str,
+        settings: StoreSettings | None = None,
+    ) -> Store:
+        """Open the database at `path`, made or migrated as needed; its directory must exist.
+
+        `pool` is the network that VMs get addresses of. Raises StartupError with a sentence for the operator.
+        """
+        settings = settings or StoreSettings()
+        parsed = parse_pool(pool)
+        opened: list[Connection] = []
+        try:
+            opened.append(open_writing(path, settings))
+            migrate(opened[0], path)
+            _check(opened[0], path)
+            with opened[0].transaction():
+                adopt_pool(opened[0].execute, parsed)
+            opened.append(open_reading(path))
+            return cls(opened[0], opened[1], bus=bus, clock=clock, uids=uids, settings=settings)
+        except (*DATABASE_ERRORS, OSError, StartupError) as error:
+            for connection in opened:
+                connection.close()
+            raise error if isinstance(error, StartupError) else startup_error(path, error) from error
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last commit succeeded (S4)."""
+        return self.trouble is None
+
+    async def write(self, job: Callable[[Transaction], T]) -> T:
+        """What `job` gives, once it is on the disk and published. Raises what it raises, or Unavailable.
+
+        The job runs on the writer's thread: it must touch nothing but its transaction, and may run though the caller is
+        cancelled meanwhile.
+        """
+        if self._is_closed:
+            raise Unavailable("cannot write: the store is closed")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        if not self._waiting:
+            loop.call_soon(self._hand_over)
+        self._waiting.append(Job(job, future))
+        self._unanswered.add(future)
+        try:
+            return await future
+        finally:
+            self._unanswered.discard(future)
+
+    async def create(self, obj: O, happening: Happening) -> O:
+        """Store a new object. Raises AlreadyExists."""
+        return await self.write(lambda tx: tx.insert(obj, happening))
+
+    async def update_status(self, obj: O, status: Status, happening: Happening) -> O:
+        """The object with that status. Raises Conflict when the store no longer holds exactly `obj`.
+
+        A status that it has already is not written, and costs a look-up (L7).
+        """
+        if status == obj.status:
+            self.confirm(obj)
+            return obj
+        return await self.write(lambda tx: tx.update_status(obj, status, happening))
+
+    async def finalize(self, obj: Object, finalizer: str, happening: Happening) -> None:
+        """`finalizer` has cleaned up; the row goes with the last one. Raises Conflict as `update_status` does."""
+        await self.write(lambda tx: tx.finalize(obj, finalizer, happening))
+
+    async def probe(self) -> bool:
+        """Try whether the disk takes a write; `healthy` afterwards."""
+        try:
+            await self.write(probe)
+        except Unavailable:
+            return False
+        return self.healthy
+
+    async def close(self) -> None:
+        """Commit and publish what was asked for so far, then let go of the database. Idempotent."""
+        if self._is_closed:
+            return
+        self._hand_over()
+        self._is_closed = True
+        if self._writer is not None:
+            await self._writer.close()
+        for connection in self._connections:
+            connection.close()
+
+    def abandon(self) -> None:
+        """Let go as a killed process would: what is not committed is lost, nobody is told of anything any more.
+
+        Whoever waits for a write is cancelled. The database is left for the next `open` to recover.
+        """
+        if self._is_closed:
+            return
+        self._is_closed = self._is_abandoned = True
+        if self._writer is not None:
+            self._writer.abandon()
+        for future in self._unanswered:
+            future.cancel()
+        for connection in reversed(self._connections):
+            connection.close()
+
+    def _hand_over(self) -> None:
+        jobs, self._waiting = self._waiting, []
+        if not jobs or self._is_closed:
+            return
+        if self._writer is None:
+            self._writer = self._start_writer()
+        self._writer.submit(jobs)
+
+    def _start_writer(self) -> Writer:
+        batch = self._settings.batch
+        if self._settings.inline:
+            return InlineWriter(self._committer, self._deliver, batch)
+        return ThreadWriter(self._committer, self._deliver, batch, asyncio.get_running_loop())
+
+    def _deliver(self, outcome: Outcome) -> None:
+        """On the loop, in commit order: first everybody hears of it, then those who asked for it."""
+        if self._is_abandoned:
+            return
+        self._note(outcome)
+        self.revision, self.oldest_event = outcome.revision, outcome.oldest_event
+        self._bus.publish(outcome.events)
+        for future, value, error in outcome.answers:
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
+
+    def _note(self, outcome: Outcome) -> None:
+        if outcome.trouble is not None:
+            if self.trouble is None:
+                _log.error("store.cannot_write", trouble=outcome.trouble)
+            self.trouble = outcome.trouble
+        elif outcome.proved and self.trouble is not None:
+            _log.info("store.writes_again", after=self.trouble)
+            self.trouble = None
+
+
+def _check(connection: Connection, path: Path) -> None:
+    """Damage shows at the start rather than in the middle of a job. Looks at what cannot be had again."""
+    for table in ("objects", "addresses", "head"):
+        ((said,),) = connection.select(f"PRAGMA quick_check({table})")[:1]
+        if said != "ok":
+            raise StartupError(
+                f"cannot open {path}: it is damaged ({said}). Restore it from a copy, or use another --data-dir."
+            )

@@ -1,0 +1,237 @@
+"""What a job may do: look things up, and write objects together with the events that tell of it.
+
+    job(tx) ──insert, update, mark_deleting, finalize──▶ object row + event row + next revision
+
+Every write takes exactly one revision and leaves exactly one event; a write that would change nothing does neither, and
+a write that fails has changed nothing, so a job may catch the error and go on. Writes to an object name the one that
+they were decided on: when the row has moved on since, they raise Conflict.
+
+Deliberately absent: writing a status together with a spec, adding a finalizer, taking a deletion back.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from volant.clock import Instant, Uid, UidFactory
+from volant.errors import AlreadyExists, Conflict, Invalid
+from volant.model.deployment import DeploymentSpec, DeploymentStatus
+from volant.model.event import Committed, EventType, Happening, committed
+from volant.model.meta import Kind
+from volant.model.objects import Object
+from volant.model.plugin import PluginSpec, PluginStatus
+from volant.model.vm import VMSpec, VMStatus
+from volant.store import addresses, rows
+from volant.store.database import Execute, Row
+from volant.store.rows import Rows
+
+O = TypeVar("O", bound=Object)  # noqa: E741 -- because it stands for Object
+Spec = VMSpec | DeploymentSpec | PluginSpec
+Status = VMStatus | DeploymentStatus | PluginStatus
+
+UPDATED: dict[Kind, EventType] = {"VM": "vm.updated", "Deployment": "deployment.updated", "Plugin": "plugin.updated"}
+GONE: dict[Kind, EventType] = {"VM": "vm.deleted", "Deployment": "deployment.deleted", "Plugin": "plugin.removed"}
+
+
+class Transaction(Rows):
+    """One job's hold on the store; worthless once the job has returned.
+
+    `now` is one instant for the whole job. `revision` is that of the last write, `events` what the job has written.
+    """
+
+    def __init__(self, execute: Execute, *, now: Instant, uids: UidFactory, revision: int) -> None:
+        super().__init__(self._fetch)
+        self._execute = execute
+        self._uids = uids
+        self._spare: dict[Uid, None] = {}
+        self.now = now
+        self.revision = revision
+        self.events: list[Committed] = []
+
+    def vms_using(self, plugin: str) -> list[str]:
+        """The names of the VMs made from a plugin, in the order of their creation."""
+        return self._names_using(plugin, "VM")
+
+    def deployments_using(self, plugin: str) -> list[str]:
+        """The names of the deployments that make VMs from a plugin, in the order of their creation."""
+        return self._names_using(plugin, "Deployment")
+
+    def new_uid(self) -> Uid:
+        """An identity for an object to be inserted."""
+        return self._uids()
+
+    def allocate_address(self, uid: Uid) -> str:
+        """The lowest free address of the pool, held by `uid` until its row goes; the same one when asked again.
+
+        Goes back to the pool when the job ends without such an object. Raises Conflict (`addresses_exhausted`).
+        """
+        held = addresses.held_by(self._execute, uid)
+        if held is None:
+            held = addresses.allocate(self._execute, uid)
+            self._spare[uid] = None
+        return held
+
+    def insert(self, obj: O, happening: Happening) -> O:
+        """Store a new object; its revision is set. Raises AlreadyExists, or Conflict when its address is taken.
+
+        An address in its spec that it does not hold yet becomes its own, if it is free.
+        """
+        self._claim_address(obj)
+        new = self._next(obj)
+        try:
+            self._execute(rows.INSERT, rows.insert_row(new))
+        except sqlite3.IntegrityError as error:
+            raise self._taken(new) from error
+        self._spare.pop(new.meta.uid, None)
+        self._tell(new, happening)
+        return new
+
+    def update_spec(self, obj: O, spec: Spec, happening: Happening, *, labels: dict[str, str] | None = None) -> O:
+        """The object with that spec; `generation` grows iff it differs. Nothing is written when nothing differs.
+
+        `labels` replaces the labels (None: as they are). Raises Conflict when `obj` is not the stored one.
+        """
+        current = self._current(obj)
+        new = _with_spec(current, spec)
+        if labels is not None:
+            new = replace(new, meta=replace(new.meta, labels=labels))
+        return current if new == current else self._rewrite(current, new, happening)
+
+    def update_status(self, obj: O, status: Status, happening: Happening) -> O:
+        """The object with that status. Nothing is written when it has it already.
+
+        Raises Conflict when `obj` is not the stored one, Invalid for an `observed_generation` that was not yet or that
+        is older than the reported one.
+        """
+        current = self._current(obj)
+        if type(status) is not type(current.status):
+            raise Invalid(f"cannot report a {type(status).__name__} of {_named(obj)}")
+        if not current.status.observed_generation <= status.observed_generation <= current.meta.generation:
+            raise Invalid(
+                f"cannot report generation {status.observed_generation} of {_named(obj)}: the reported one is "
+                f"{current.status.observed_generation}, the last one {current.meta.generation}"
+            )
+        if status == current.status:
+            return current
+        return self._rewrite(current, replace(current, status=status), happening)
+
+    def mark_deleting(self, obj: O, happening: Happening, *, spec: Spec | None = None) -> O:
+        """The object, on its way out from now on, with `spec` in place of its own when given.
+
+        When it is on its way out already the time stays, and nothing is written unless `spec` differs. An object that
+        nobody has to clean up after goes at once. Raises Conflict when `obj` is not the stored one.
+        """
+        current = self._current(obj)
+        new = current if spec is None else _with_spec(current, spec)
+        if not new.meta.is_deleting:
+            new = replace(new, meta=replace(new.meta, deleting_since=self.now))
+        if new == current:
+            return current
+        new = self._rewrite(current, new, happening)
+        if not new.meta.finalizers:
+            self._remove(new, replace(happening, type=GONE[new.meta.kind]))
+        return new
+
+    def finalize(self, obj: Object, finalizer: str, happening: Happening) -> None:
+        """`finalizer` has cleaned up. The row goes with the last one of an object on its way out, and its address.
+
+        `happening` is the event of the row's end; while it stays, the event is an `*.updated` with the same words.
+        Raises Conflict when `obj` is not the stored one.
+        """
+        current = self._current(obj)
+        left = tuple(f for f in current.meta.finalizers if f != finalizer)
+        if current.meta.is_deleting and not left:
+            self._remove(current, happening)
+        elif left != current.meta.finalizers:
+            new = replace(current, meta=replace(current.meta, finalizers=left))
+            self._rewrite(current, new, replace(happening, type=UPDATED[new.meta.kind]))
+
+    def touch(self) -> None:
+        """Write to the disk without changing anything that can be read."""
+        self._execute("UPDATE head SET probes = probes + 1")
+
+    def end(self) -> None:
+        """The job has returned: take back what it asked for and did not use. For the writer."""
+        for uid in self._spare:
+            addresses.release(self._execute, uid)
+
+    def seal(self) -> None:
+        """From now on every call raises: the connection is the next job's. For the writer."""
+        self._execute = _ended
+
+    def _fetch(self, sql: str, params: Sequence[object]) -> list[Row]:
+        return self._execute(sql, params).fetchall()
+
+    def _current(self, obj: O) -> O:
+        found = self.find(obj.meta.key)
+        if found is None or found.meta.uid != obj.meta.uid or found.meta.revision != obj.meta.revision:
+            raise changed(obj, found)
+        return found  # type: ignore[return-value]  # the same key is the same kind
+
+    def _next(self, obj: O) -> O:
+        return replace(obj, meta=replace(obj.meta, revision=self.revision + 1))
+
+    def _rewrite(self, old: O, new: O, happening: Happening) -> O:
+        new = self._next(new)
+        self._execute(rows.UPDATE, rows.update_row(new))
+        if rows.plugin_of(old) != rows.plugin_of(new):
+            self._execute(rows.SET_PLUGIN, (rows.plugin_of(new), new.meta.uid))
+        self._tell(new, happening)
+        return new
+
+    def _remove(self, obj: Object, happening: Happening) -> None:
+        self._execute(rows.DELETE, (obj.meta.uid,))
+        addresses.release(self._execute, obj.meta.uid)
+        self._tell(obj, happening)
+
+    def _tell(self, obj: Object, happening: Happening) -> None:
+        self.revision += 1
+        self.events.append(committed(obj, happening, self.revision, self.now))
+
+    def _claim_address(self, obj: Object) -> None:
+        address, uid = rows.address_of(obj), obj.meta.uid
+        if address is None:
+            return
+        held = addresses.held_by(self._execute, uid)
+        if held is None:
+            addresses.claim(self._execute, address, uid)
+            self._spare[uid] = None
+        elif held != address:
+            raise Conflict(f"cannot give {_named(obj)} {address}: it holds {held}", code="address_taken")
+
+    def _taken(self, obj: Object) -> AlreadyExists | Conflict:
+        if self.find(obj.meta.key) is not None:
+            return AlreadyExists(*obj.meta.key)
+        return Conflict(f"cannot create {_named(obj)}: its uid is another's", details={"uid": obj.meta.uid})
+
+
+def changed(obj: Object, found: Object | None) -> Conflict:
+    """What to raise when something was decided on `obj` while the store holds `found`."""
+    same = found is not None and found.meta.uid == obj.meta.uid
+    now = f"is at revision {found.meta.revision}" if found is not None and same else "is gone"
+    return Conflict(
+        f"cannot go on with {_named(obj)} at revision {obj.meta.revision}: it {now}",
+        details={"name": obj.meta.name, "revision": found.meta.revision if found is not None and same else None},
+    )
+
+
+def _with_spec(obj: O, spec: Spec) -> O:
+    if type(spec) is not type(obj.spec):
+        raise Invalid(f"cannot give {_named(obj)} a {type(spec).__name__}")
+    if spec == obj.spec:
+        return obj
+    if isinstance(spec, VMSpec) and spec.address != rows.address_of(obj):
+        raise Invalid(f"cannot give {_named(obj)} another address: it keeps the one it was created with")
+    return replace(obj, spec=spec, meta=replace(obj.meta, generation=obj.meta.generation + 1))
+
+
+def _named(obj: Object) -> str:
+    return f"{obj.meta.kind} {obj.meta.name}"
+
+
+def _ended(*_: object) -> sqlite3.Cursor:
+    raise RuntimeError("cannot use a transaction after its job has returned")

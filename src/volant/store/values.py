@@ -1,0 +1,48 @@
+"""The values that the store takes and gives beside the objects themselves."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
+
+from volant.clock import Uid
+
+
+class StoreSettings(Struct, frozen=True, kw_only=True):
+    """What may be chosen about a store.
+
+    The event log keeps the last `event_keep` events unless they are older than `event_keep_s` seconds. It is compacted
+    `compact_events` rows at a time, so there may be that many more. `batch` is how many jobs share a commit at most.
+    `busy_s` is how long a write waits for another program that has the database locked. `inline` commits in a callback
+    of the loop, without a thread, so that a run in virtual time is the same every time; `synchronous="off"` is for
+    such runs only, because a power cut then loses what was promised.
+    """
+
+    event_keep: int = 200_000
+    event_keep_s: float = 7 * 86400
+    compact_events: int = 500
+    batch: int = 256
+    busy_s: float = 2.0
+    synchronous: Literal["full", "normal", "off"] = "full"
+    inline: bool = False
+
+
+class Child(NamedTuple):
+    """What an owner needs to know of a dependent to count it and to choose among them."""
+
+    name: str
+    uid: Uid
+    revision: int
+    is_running: bool
+    is_ready: bool
+    is_deleting: bool
+
+
+class Tally(NamedTuple):
+    """How many dependents an owner has, and how many of them are so. One that is being deleted runs no more."""
+
+    total: int
+    running: int
+    ready: int
+    deleting: int

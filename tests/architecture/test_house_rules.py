@@ -1,0 +1,50 @@
+"""Rules that no linter knows, read off the source itself."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = sorted((ROOT / "src" / "volant").rglob("*.py"))
+BANNED_NAMES = {"utils", "helpers", "common", "core", "manager", "service", "base", "misc"}
+
+
+def test_no_file_passes_400_lines() -> None:
+    long = {str(f.relative_to(ROOT)): n for f in SOURCES if (n := len(f.read_text().splitlines())) > 400}
+    assert not long
+
+
+def test_every_module_says_what_it_is() -> None:
+    silent = [str(f.relative_to(ROOT)) for f in SOURCES if not ast.get_docstring(ast.parse(f.read_text()))]
+    assert not silent
+
+
+def test_no_file_is_named_after_nothing() -> None:
+    assert not [str(f.relative_to(ROOT)) for f in SOURCES if f.stem in BANNED_NAMES or f.parent.name in BANNED_NAMES]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "because"),
+    [
+        (r"""["']-drive["']""", "B2: -drive splits its value at commas and probes formats"),
+        (r"shell\s*=\s*True", "B2: argv is a list, never a line for a shell"),
+        (r"os\.system|subprocess\.getoutput", "B2"),
+        (r"\bpickle\b|yaml\.load\(|\beval\(", "G13: what users send is decoded, never run"),
+        (r"mock\.patch|monkeypatch\.setattr", "a seam that needs patching is missing a parameter"),
+        (r"TODO|FIXME|XXX", "nothing is left half done"),
+    ],
+)
+def test_source_does_not_hold(pattern: str, because: str) -> None:
+    found = [str(f.relative_to(ROOT)) for f in SOURCES if re.search(pattern, f.read_text())]
+    assert not found, because
+
+
+def test_tests_patch_nothing_and_skip_nothing() -> None:
+    me = Path(__file__)
+    banned = re.compile(r"mock\.patch|pytest\.skip\(|mark\.skip|mark\.xfail")
+    tests = [f for f in (ROOT / "tests").rglob("*.py") if f != me]
+    assert not [str(f.relative_to(ROOT)) for f in tests if banned.search(f.read_text())]

@@ -1,0 +1,1 @@
+"""What tests are built from: time that obeys, and objects that need no more words than the test has to say."""

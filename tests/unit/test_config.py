@@ -1,0 +1,67 @@
+"""Settings: which source wins, and what is said when a value cannot be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from volant import config
+from volant.cli.serve import serve
+from volant.errors import StartupError
+
+
+def test_a_flag_beats_a_variable_beats_a_file_beats_the_default(tmp_path: Path) -> None:
+    file = tmp_path / "volant.toml"
+    file.write_text('listen = "127.0.0.1:1"\nnetwork = "bridge"\naccelerator = "kvm"\nstart_limit = 3\n')
+    environ = {"VOLANT_CONFIG": str(file), "VOLANT_LISTEN": "127.0.0.1:2", "VOLANT_ACCELERATOR": "tcg"}
+    settings = config.load({"listen": "127.0.0.1:3"}, environ, uid=0)
+    assert (settings.listen, settings.accelerator, settings.network) == ("127.0.0.1:3", "tcg", "bridge")
+    assert settings.start_limit == 3
+    assert settings.hypervisor == "qemu"
+
+
+def test_every_setting_has_a_flag() -> None:
+    flags = {p.name for p in serve.params} - {"config"}
+    assert flags == set(config.Settings.__struct_fields__)
+
+
+def test_lists_are_split_at_commas_in_a_variable() -> None:
+    environ = {"VOLANT_ARTIFACT_ALLOW": "127.0.0.0/8, example.org", "VOLANT_ARTIFACT_ROOT": "/srv/a,/srv/b"}
+    settings = config.load({}, environ, uid=0)
+    assert settings.artifact_allow == ("127.0.0.0/8", "example.org")
+    assert settings.artifact_root == (Path("/srv/a"), Path("/srv/b"))
+
+
+def test_the_data_directory_depends_on_who_asks() -> None:
+    assert config.load({}, {}, uid=0).data_dir == Path("/var/lib/volant")
+    assert config.load({}, {"HOME": "/home/a"}, uid=1000).data_dir == Path("/home/a/.local/state/volant")
+    assert config.load({}, {"XDG_STATE_HOME": "/s"}, uid=1000).data_dir == Path("/s/volant")
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "said"),
+    [
+        ({"listen": "8080"}, {}, "ADDRESS:PORT"),
+        ({"listen": "0.0.0.0:8080"}, {}, "no authentication"),
+        ({"listen": "example.org:80"}, {}, "not an IP address"),
+        ({"hypervisor": "xen"}, {}, "'hypervisor' from the command line"),
+        ({}, {"VOLANT_START_LIMIT": "many"}, "'start_limit' from the environment"),
+        ({"pool": "10.0.0.1/8"}, {}, "address pool"),
+        ({"config": "/nonexistent/volant.toml"}, {}, "cannot read the configuration file"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_one_clear_sentence(
+    flags: dict[str, str], environ: dict[str, str], said: str
+) -> None:
+    with pytest.raises(StartupError) as caught:
+        config.load(flags, environ, uid=0)
+    assert said in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_an_unknown_key_in_the_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "volant.toml"
+    file.write_text("lisen = 'x'\n")
+    with pytest.raises(StartupError, match="unknown setting 'lisen'"):
+        config.load({"config": str(file)}, {}, uid=0)
