@@ -1,11 +1,11 @@
 """`create`: durable `POST /vms` from 64 connections, beside the bare endpoint and beside lone commits of SQLite.
 
-Two figures, because one POST sets off more than itself:
+Two figures, because one POST sets off more than itself, and all of it competes for the daemon's one core:
 
-    admission        VMs created with `power: stopped`: decode, validate, hand out an address, object row and event row,
-                     one fsync for the group, answer. The controllers find nothing to start
-    with every start VMs as users create them: the answers compete for the core with controllers that launch each VM
-                     on the simulated hypervisor and write what they see
+    nothing to start  the plugin's artifacts are still being downloaded, from a server that never answers. Decode,
+                      validate, hand out an address, object row and event row, one fsync for the group, answer; then
+                      the VM controller looks at each VM and writes, once, that it waits
+    every VM starts   the controller launches each VM on the simulated hypervisor and writes what it sees
 
 Every round has a new daemon with an empty database, so no round pays for the VMs of the one before.
 """
@@ -13,88 +13,102 @@ Every round has a new daemon with an empty database, so no round pays for the VM
 from __future__ import annotations
 
 import itertools
-from typing import Any, NamedTuple
+import socket
+import time
+from collections.abc import Iterator
 
 from bench.commits import commit
 from bench.figures import Spread, ratios
-from bench.host import Window
-from bench.load import Load, closed
+from bench.load import closed
 from bench.report import NotMeasured
-from bench.run import Run, wait_running
-from bench.servers import PLUGIN, Server, baseline, simulated, temporary
+from bench.rounds import CONNECTIONS, Round, cpu_times, rates, slice_of, text
+from bench.run import Run, running, settle, wait_running
+from bench.servers import PLUGIN, Daemon, Server, baseline, simulated, temporary
 from bench.wire import request
 
-CONNECTIONS = 64
 WARM_UP = 200
+SLICES = 4
+MOST = 5_000
+"""VMs made beforehand as requests, for one slice: more than the daemon can take in its time."""
 
 
-class Round(NamedTuple):
-    """One side of one round."""
+class Side:
+    """The rounds of one kind of creation, each beside its rounds of the bare endpoint."""
 
-    rate: float
-    p50: float
-    p99: float
-    cpu_us: float
-    foreign: float
-    converged: float = 0.0
+    def __init__(self) -> None:
+        self.bare: list[Round] = []
+        self.ours: list[Round] = []
+        self.running_per_s: list[float] = []
+
+    def begin(self) -> None:
+        """One more round."""
+        self.bare.append(Round())
+        self.ours.append(Round())
 
 
 def measure(run: Run) -> None:
     """Print it."""
-    seconds, most = run.pick(2.0, 1.0), run.pick(8000, 4000)
-    bare: list[Round] = []
-    admission: list[Round] = []
-    started: list[Round] = []
+    seconds = run.pick(0.5, 0.3)
+    waiting, starting = Side(), Side()
     lone: list[float] = []
-    with baseline() as server, temporary() as directory:
-        for _ in range(run.pick(5, 2)):
-            bare.append(_bare(server, seconds))
-            admission.append(_create(seconds, most, power="stopped"))
-            started.append(_create(seconds, most))
-            lone.append(commit(directory, seconds / 2).rate)
+    with baseline() as bare, temporary() as directory:
+        for _ in range(run.pick(4, 1)):
+            _round_waiting(bare, waiting, seconds)
+            _round_starting(bare, starting, seconds)
+            lone.append(commit(directory, 2 * seconds).rate)
     out = run.out
-    _row(run, "bare endpoint, POST", bare)
-    _row(run, "POST /vms, admission", admission)
-    _row(run, "POST /vms, with every start", started)
-    out.row("  of those, until running", Spread.of(r.converged for r in started).text("VM/s"))
+    out.row("bare endpoint, POST", text(waiting.bare + starting.bare))
+    for side, what in ((waiting, "nothing to start"), (starting, "every VM starts")):
+        out.row(f"POST /vms, {what}", text(side.ours))
+        out.goal(f"{what} / bare endpoint", ratios(rates(side.ours), rates(side.bare)), 0.40, ">=")
+        cpu = ratios(cpu_times(side.bare), cpu_times(side.ours))
+        out.row(f"  by CPU time: bare endpoint / {what}", cpu.text("x"))
+    out.row("POST -> all of them run", Spread.of(starting.running_per_s).text("VM/s"))
     out.row("SQLite, lone synchronous=FULL commits", Spread.of(lone).text("/s"))
-    rate = [r.rate for r in bare]
-    out.goal("admission / bare endpoint", ratios([r.rate for r in admission], rate), 0.40, ">=")
-    out.goal("with every start / bare endpoint", ratios([r.rate for r in started], rate), 0.40, ">=")
-    out.row("admission / lone commits", ratios([r.rate for r in admission], lone).text("x"))
+    out.row("nothing to start / lone commits", ratios(rates(waiting.ours), lone).text("x"))
 
 
-def _bare(server: Server, seconds: float) -> Round:
-    body = {"name": "vm-1", "plugin": PLUGIN}
-    requests = itertools.repeat(request(server.address, "POST", "//echo", body))
-    window = Window(server.pid)
-    load = closed(server.address, requests, connections=CONNECTIONS, seconds=seconds).check(201)
-    return _round(load, window.close())
+def _round_waiting(bare: Server, side: Side, seconds: float) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, simulated("--artifact-allow", "127.0.0.0/8") as daemon:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/rootfs"
+        daemon.call("POST", "/plugins", {"name": "slow", "version": "1", "rootfs": {"format": "raw", "url": url}})
+        side.begin()
+        for n, requests in enumerate(_creates(daemon, "slow")):
+            if n:
+                _echo(bare, seconds, side.bare[-1])
+                slice_of(daemon, requests, seconds, 201, side.ours[-1])
+            else:
+                closed(daemon.address, requests, connections=CONNECTIONS, seconds=30).check(201)
+            settle(daemon, 0.2)
+        if running(daemon):
+            raise NotMeasured("VMs run whose artifacts are not there")
 
 
-def _create(seconds: float, most: int, **extra: Any) -> Round:
+def _round_starting(bare: Server, side: Side, seconds: float) -> None:
     with simulated() as daemon:
-        bodies = [{"name": f"vm-{n}", "plugin": PLUGIN, **extra} for n in range(WARM_UP + most)]
-        requests = [request(daemon.address, "POST", "/vms", body) for body in bodies]
-        closed(daemon.address, iter(requests[:WARM_UP]), connections=CONNECTIONS, seconds=30).check(201)
-        wait_running(daemon, 0 if extra else WARM_UP)
-        window = Window(daemon.pid)
-        load = closed(daemon.address, iter(requests[WARM_UP:]), connections=CONNECTIONS, seconds=seconds).check(201)
-        result = _round(load, window.close())
-        if extra:
-            if wait_running(daemon, 0) > 1:
-                raise NotMeasured("VMs that were to be stopped have run")
-            return result
-        took = load.seconds + wait_running(daemon, WARM_UP + load.count)
-        return result._replace(converged=load.count / took)
+        total, took = 0, 0.0
+        side.begin()
+        for n, requests in enumerate(_creates(daemon, PLUGIN)):
+            if n:
+                _echo(bare, seconds, side.bare[-1])
+                began = time.perf_counter()
+                total += slice_of(daemon, requests, seconds, 201, side.ours[-1])
+                wait_running(daemon, WARM_UP + total)
+                took += time.perf_counter() - began
+            else:
+                closed(daemon.address, requests, connections=CONNECTIONS, seconds=30).check(201)
+                wait_running(daemon, WARM_UP)
+            settle(daemon, 0.2)
+        side.running_per_s.append(total / took)
 
 
-def _round(load: Load, window: Window) -> Round:
-    return Round(load.rate, load.ms(0.5), load.ms(0.99), window.cpu_s / load.count * 1e6, window.foreign)
+def _creates(daemon: Daemon, plugin: str) -> Iterator[Iterator[bytes]]:
+    """Requests to warm up with, then those of each slice."""
+    for n, most in enumerate([WARM_UP] + [MOST] * SLICES):
+        bodies = ({"name": f"vm-{n}-{k}", "plugin": plugin} for k in range(most))
+        yield iter([request(daemon.address, "POST", "/vms", body) for body in bodies])
 
 
-def _row(run: Run, label: str, rounds: list[Round]) -> None:
-    p50, p99, cpu = (Spread.of(values).median for values in zip(*[r[1:4] for r in rounds], strict=True))
-    foreign = Spread.of(r.foreign for r in rounds).median
-    tail = f"p50 {p50:.1f} p99 {p99:.1f} ms, {cpu:.0f} us CPU each, foreign load {foreign:.0%}"
-    run.out.row(label, f"{Spread.of(r.rate for r in rounds).text('/s')}, {tail}")
+def _echo(bare: Server, seconds: float, into: Round) -> None:
+    body = {"name": "vm-1-1", "plugin": PLUGIN}
+    slice_of(bare, itertools.repeat(request(bare.address, "POST", "//echo", body)), seconds, 201, into)

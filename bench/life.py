@@ -47,9 +47,9 @@ def measure(run: Run) -> None:
     for label, lives in (("POST -> running -> gone", ours), ("bare QEMU, spawned -> running -> gone", theirs)):
         whole, start, end = (Spread.of(s * 1e3 for s in part) for part in zip(*map(Life.parts, lives), strict=True))
         out.row(label, f"{whole.text('ms')}: start {start.text()} end {end.text()}")
-    sides = [a.parts()[0] for a in ours], [a.parts()[0] for a in theirs]
-    out.row("whole life, overhead", Spread.of(d * 1e3 for d in differences(*sides)).text("ms"))
-    out.row("whole life, ratio", ratios(*sides).text("x"))
+    for part, what in enumerate(("whole life", "start", "end")):
+        sides = [a.parts()[part] * 1e3 for a in ours], [a.parts()[part] * 1e3 for a in theirs]
+        out.row(f"{what}, overhead", f"{differences(*sides).text('ms')} = {ratios(*sides).text('x')}")
 
 
 class Watched:
@@ -73,7 +73,11 @@ class Watched:
         began, _, created = self.call.send(request(address, "POST", "/vms", {"name": name, "plugin": plugin}))
         if created != 201:
             raise NotMeasured(f"POST /vms was answered with {created}")
-        self.readers.until(f"{name} runs", lambda: bool(self.started), 30)
+        try:
+            self.readers.until(f"{name} runs", lambda: bool(self.started), 30)
+        except NotMeasured as late:
+            vm = self.daemon.call("GET", f"/vms/{name}")
+            raise NotMeasured(f"{late}; it is {vm['status']}: {vm.get('conditions')}") from late
         running = min(self.started.values())
         _, end, deleted = self.call.send(request(address, "DELETE", f"/vms/{name}?force=true"))
         if deleted != 204:

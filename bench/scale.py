@@ -56,6 +56,8 @@ def measure(run: Run) -> None:
         out.row("  daemon's CPU", Spread.of(s / count * 1e6 for s in cpu[count]).text("us a VM"))
         out.note(f"{count:,}: {said[count]}")
     out.goal(f"replicas 0 -> {small:,}", Spread.of(small / s for s in seconds[small]), 1000, ">=", "VM/s")
+    each = [Spread.of(cpu[count]).median / count for count in (small, large)]
+    out.row(f"CPU a VM, {large:,} / {small:,}", f"{each[1] / each[0]:.2f} x")
     linear = Spread.of(seconds[small]).median * large / small
     out.goal(f"0 -> {large:,} / linear", Spread.of(s / linear for s in seconds[large]), 1.10, "<=")
 

@@ -65,8 +65,8 @@ class Server:
     def check(self) -> None:
         """Raise NotMeasured when the process has ended."""
         if self.process.poll() is not None:
-            tail = self.log.read_text(errors="replace")[-2000:].strip()
-            raise NotMeasured(f"the server ended with status {self.process.returncode}: {tail or 'it said nothing'}")
+            said = self.log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+            raise NotMeasured(f"the server ended with status {self.process.returncode}: {said[-1][:500]}")
 
     def stop(self, bound_s: float = 15.0) -> int:
         """SIGTERM; the exit status."""

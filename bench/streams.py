@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 from bench.report import NotMeasured
 from bench.wire import Address, answer, connect, request
 
-_ID = re.compile(rb"^id: ?(\d+)$", re.MULTILINE)
+# An id without an event tells a reader where it is; it is nothing that happened.
+_ID = re.compile(rb"^id: ?(\d+)\n(?:event|data):", re.MULTILINE)
 _EVENT = re.compile(rb"^event: ?(\S+)$", re.MULTILINE)
 
 Seen = Callable[[bytes, float], None]
@@ -30,6 +31,7 @@ class Reader:
         self.sock: socket.socket = connect(address)
         self.ids = array("q")
         self.in_order = True
+        self.was_reset = False
         self.last_event = b""
         self.is_open = True
         self.is_listening = False
@@ -87,6 +89,7 @@ class Reader:
         types = _EVENT.findall(whole)
         if types:
             self.last_event = types[-1]
+            self.was_reset |= b"reset" in types
         if self._on_frame is not None:
             for frame in whole.split(b"\n\n"):
                 self._on_frame(frame, now)
@@ -154,6 +157,8 @@ class Readers:
     def agree(self) -> str:
         """One sentence: whether every reader saw the same events in the same order."""
         first = self.all[0].ids
+        if any(reader.was_reset for reader in self.all):
+            return "a reader was told that it had MISSED events"
         if not all(reader.in_order for reader in self.all):
             return "ids are NOT strictly increasing"
         different = sum(reader.ids != first for reader in self.all)

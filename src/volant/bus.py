@@ -105,10 +105,10 @@ class Reader:
         ring = self._bus._ring
         if self._position < ring.first:
             raise Lagged("cannot keep up: the reader is too slow", details={"after": self.after})
+        while self._position < ring.end and ring[self._position].revision <= self.after:
+            self._position += 1
         taken = ring.slice(self._position, min(ring.end, self._position + limit))
         self._position += len(taken)
-        if taken and taken[0].revision <= self.after:
-            taken = [event for event in taken if event.revision > self.after]
         if taken:
             self.after = taken[-1].revision
         return taken

@@ -25,7 +25,7 @@ def digest_of(content: bytes) -> str:
 
 
 class FakeCache:
-    """`served` is what each URL gives: bytes, or the error that it raises. A URL in `held` answers when it is released."""
+    """`served` is what each URL gives: bytes, or the error that it raises. One in `held` answers when it is set."""
 
     def __init__(self) -> None:
         self.served: dict[str, bytes | ArtifactError] = {}

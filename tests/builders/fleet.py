@@ -1,23 +1,23 @@
 """A real store in a directory of its own, and somebody to play the VM controller: what deployments are tried on.
 
-    with a_store(path) as fleet: deploy ▸ turn ▸ boot ▸ scale ▸ turn ▸ bury ...
+    with a_fleet(path) as fleet: deploy ▸ turn ▸ boot ▸ scale ▸ turn ▸ bury ...
 
 The store is the real one, inline and without waiting for the disk. Children boot, crash and go when a test says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from msgspec.structs import replace
-from tests.builders.objects import NOW, a_deployment, a_plugin, running_status, stopped_status
+from tests.builders.objects import a_deployment, a_plugin, running_status, stopped_status
+from tests.builders.stores import POOL, HandClock, open_store
 
 from volant.bus import Bus
-from volant.clock import Clock, Instant, Uid
+from volant.clock import Clock
 from volant.controllers.deployment import DeploymentReconciler
 from volant.model import vm as vms
 from volant.model.deployment import Deployment
@@ -27,51 +27,19 @@ from volant.model.objects import Object
 from volant.model.vm import VM
 from volant.reconcile import Again, Outcome
 from volant.reconcile.effects import Effects
-from volant.store import Store, StoreSettings
-
-INLINE = StoreSettings(inline=True, synchronous="off")
-
-
-class HandClock:
-    """Time that stands still until somebody pushes it."""
-
-    def __init__(self) -> None:
-        self.at = 0.0
-
-    def now(self) -> Instant:
-        """Wall time."""
-        return NOW + self.at
-
-    def monotonic(self) -> float:
-        """Seconds pushed so far."""
-        return self.at
-
-    async def sleep(self, seconds: float) -> None:
-        """Nobody here waits."""
-        raise AssertionError(f"nobody should wait {seconds} s here")
-
-
-def counted_uids() -> Callable[[], Uid]:
-    """Uids in the order they were asked for."""
-    numbers = count(1)
-    return lambda: Uid(f"{next(numbers):032x}")
+from volant.store import Store
 
 
 @contextmanager
-def a_store(
-    directory: Path | None = None, *, pool: str = "127.88.0.0/16", clock: Clock | None = None
-) -> Iterator[Fleet]:
-    """A fresh store, dropped at the end as a killed process would drop it."""
-    if directory is None:
-        with TemporaryDirectory() as temporary, a_store(Path(temporary), pool=pool, clock=clock) as fleet:
-            yield fleet
-        return
-    bus, clock = Bus(), clock or HandClock()
-    store = Store.open(directory / "volant.db", bus=bus, clock=clock, uids=counted_uids(), pool=pool, settings=INLINE)
-    try:
-        yield Fleet(store, bus, clock)
-    finally:
-        store.abandon()
+def a_fleet(directory: Path | None = None, *, clock: Clock | None = None, pool: str = POOL) -> Iterator[Fleet]:
+    """A fresh store, in a directory that goes afterwards unless one is given; dropped as a killed process drops it."""
+    with TemporaryDirectory() as temporary:
+        bus, clock = Bus(), clock or HandClock()
+        store = open_store(directory or Path(temporary), bus=bus, clock=clock, pool=pool)
+        try:
+            yield Fleet(store, bus, clock)
+        finally:
+            store.abandon()
 
 
 class Fleet:
@@ -145,7 +113,9 @@ class Fleet:
                 await self.store.finalize(vm, vms.FINALIZER, Happening(type="vm.deleted", actor="vm"))
 
     async def turn(self, name: str = "web") -> Outcome:
-        """One turn of the deployment controller."""
+        """One turn of the deployment controller, a second after whatever was before."""
+        if isinstance(self.clock, HandClock):
+            self.clock.forward(1.0)
         return await self.reconciler.reconcile(Key("Deployment", name))
 
     async def rest(self, name: str = "web", *, turns: int = 20) -> None:

@@ -12,10 +12,12 @@ import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from volant.clock import Clock, SystemClock, Uid
+from volant.clock import SystemClock, Uid
 from volant.drivers import Attachment, Boot, Instance
 from volant.drivers.qemu import Choice, Host, QemuHypervisor
+from volant.drivers.qemu.driver import NOBODY
 from volant.drivers.qemu.host import QEMU
+from volant.drivers.qemu.vmm import PATIENCE, Patience
 from volant.model.vm import Booted, Resources, VMConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,17 +109,19 @@ def a_hello_boot(uid: Uid, attachment: Attachment, *, name: str = "web-1") -> Bo
 
 
 def a_driver(
-    run_dir: Path, *, qemu: str = QEMU, clock: Clock | None = None, starts: int | None = None
+    run_dir: Path, *, qemu: str = QEMU, vmm_uid: int = NOBODY, patience: Patience = PATIENCE
 ) -> QemuHypervisor:
-    """A driver on real QEMU, emulating."""
+    """A driver on real QEMU, emulating, or on the stand-in `qemu`."""
     host = Host(qemu=qemu, version="7.2")
-    return QemuHypervisor(run_dir, host=host, accelerator=TCG, clock=clock or SystemClock(), starts=starts)
+    return QemuHypervisor(run_dir, host=host, accelerator=TCG, clock=SystemClock(), vmm_uid=vmm_uid, patience=patience)
 
 
 @contextlib.asynccontextmanager
-async def a_running_driver(run_dir: Path, *, qemu: str = QEMU) -> AsyncIterator[QemuHypervisor]:
+async def a_running_driver(
+    run_dir: Path, *, qemu: str = QEMU, vmm_uid: int = NOBODY, patience: Patience = PATIENCE
+) -> AsyncIterator[QemuHypervisor]:
     """A driver for a test that leaves nothing running behind it, whatever happened in between."""
-    driver = a_driver(run_dir, qemu=qemu)
+    driver = a_driver(run_dir, qemu=qemu, vmm_uid=vmm_uid, patience=patience)
     try:
         yield driver
     finally:

@@ -16,7 +16,7 @@ from typing import Any
 from tests.builders.objects import NOW
 
 from volant.bus import Bus
-from volant.clock import Instant, Uid, UidFactory
+from volant.clock import Clock, Instant, Uid, UidFactory
 from volant.model.event import EventType, Happening
 from volant.model.vm import VM
 from volant.store import Store, StoreSettings, Transaction
@@ -59,7 +59,7 @@ def open_store(
     directory: Path,
     *,
     bus: Bus | None = None,
-    clock: HandClock | None = None,
+    clock: Clock | None = None,
     uids: UidFactory | None = None,
     pool: str = POOL,
     **settings: Any,

@@ -55,7 +55,7 @@ class VMWorld:
 
     def start(self) -> None:
         """A fresh daemon on the same host and database."""
-        bus = Bus()
+        bus = self.bus = Bus()
         self.store = Store.open(
             self._path,
             bus=bus,

@@ -188,7 +188,9 @@ class World:
             assert vm.status.pid == seen.pid
             assert is_ready(vm) or seen.pid is None
         else:
-            assert status_word(vm) in ("error", "starting", "restarting")
+            has_ended_well = vm.status.exit is not None and vm.status.exit.reason == "guest_shutdown"
+            is_let_go = vm.spec.restart_policy != "always" and has_ended_well
+            assert status_word(vm) in ("error", "starting", "restarting", *(["stopped"] if is_let_go else []))
         assert status_word(vm) != "error" or not is_ready(vm)
         for later in (0.0, 1.0, 1e6):
             assert next_step(vm, self.plugin, seen, self.now + later, HOST) is None

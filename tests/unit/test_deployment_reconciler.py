@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import pytest
-from tests.builders.fleet import Fleet, a_store
+from tests.builders.fleet import Fleet, a_fleet
 from tests.builders.objects import a_deployment, a_plugin, a_vm
+from tests.builders.stores import HandClock
 
+from volant.controllers.deployment.reconciler import GAP_S, LOOKS_PER_GAP
 from volant.errors import Conflict, Unavailable
 from volant.model import vm as vms
 from volant.model.conditions import condition
 from volant.model.event import Committed, EventData
 from volant.model.meta import Key
-from volant.reconcile import DONE
-from volant.reconcile.effects import Effects
+from volant.reconcile import DONE, Again
 
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    with a_store(tmp_path) as fleet:
+    with a_fleet(tmp_path) as fleet:
         yield fleet
 
 
 def data(event: Committed) -> EventData:
     return msgspec.json.decode(event.data, type=EventData)
-
-
-T = TypeVar("T")
-
-EFFECTS = 9
-"""How many effects it takes to go up to three, down to one, and away."""
-
-
-class Crash(BaseException):
-    """The daemon ends here."""
 
 
 async def test_replicas_become_vms(fleet: Fleet) -> None:
@@ -174,6 +164,14 @@ async def test_a_missing_plugin_is_reported_and_waited_for(fleet: Fleet) -> None
     assert fleet.names() == ["web-1"]
 
 
+async def test_a_plugin_on_its_way_out_is_missing(fleet: Fleet) -> None:
+    """D7: nothing new is made from what is being deleted."""
+    await fleet.deploy(replicas=1)
+    await fleet.delete(Key("Plugin", "hello"))
+    await fleet.turn()
+    assert fleet.names() == []
+
+
 async def test_children_of_a_disabled_plugin_stay_and_are_not_replaced(fleet: Fleet) -> None:
     await fleet.deploy(replicas=2)
     await fleet.rest()
@@ -197,71 +195,6 @@ async def test_three_ten_two_ends_at_two_whenever_it_is_looked_at(fleet: Fleet) 
     assert Counter(fleet.told())["vm.created"] == 3
 
 
-class Racing(Effects):
-    """Lets somebody else go first at the n-th effect of an op: after the look, before the transaction."""
-
-    def __init__(self, op: str, at: int, other: Callable[[], Awaitable[None]]) -> None:
-        super().__init__()
-        self.op, self.left, self.other = op, at, other
-
-    async def act(self, op: str, target: object, fn: Callable[[], Awaitable[T]]) -> T:
-        self.left -= op == self.op
-        if op == self.op and self.left == 0:
-            await self.other()
-        return await super().act(op, target, fn)
-
-
-@pytest.mark.parametrize("batch", [1, 2, 3])
-async def test_nothing_is_created_after_a_scale_down_was_committed(fleet: Fleet, batch: int) -> None:
-    """R7: 3 → 10 → 2, with 2 committed just before any batch of the turn that makes ten."""
-    await fleet.deploy(replicas=3)
-    await fleet.rest()
-    await fleet.scale(10)
-    race = Racing("store.create_children", batch, lambda: fleet.scale(2))
-    fleet.reborn(race)
-    await fleet.rest()
-    assert race.left <= 0, "the race must have been run"
-    after_the_patch = fleet.told()[len(fleet.told()) - fleet.told()[::-1].index("deployment.scaled") :]
-    assert "vm.created" not in after_the_patch
-    assert fleet.names() == ["web-1", "web-2"]
-
-
-@pytest.mark.parametrize("batch", [1, 2, 3])
-async def test_deleting_it_during_a_create_leaves_no_child(fleet: Fleet, batch: int) -> None:
-    """D10: the delete is committed after the look and before the create."""
-    await fleet.deploy(replicas=5)
-    race = Racing("store.create_children", batch, lambda: fleet.delete(Key("Deployment", "web")))
-    fleet.reborn(race)
-    await fleet.rest()
-    assert race.left <= 0, "the race must have been run"
-    assert Counter(fleet.told())["vm.created"] == [0, 1, 3][batch - 1]
-    assert fleet.store.keys("Deployment") + fleet.store.keys("VM") == []
-
-
-async def test_a_child_that_goes_before_the_scale_down_saves_another(fleet: Fleet) -> None:
-    """R4, V12: whom to take is decided on the rows of the transaction that takes them."""
-    await fleet.deploy(replicas=3)
-    await fleet.rest()
-    await fleet.scale(2)
-    fleet.reborn(Racing("store.delete_children", 1, lambda: fleet.delete(Key("VM", "web-1"))))
-    await fleet.rest()
-    assert fleet.names() == ["web-2", "web-3"]
-
-
-async def test_a_create_that_nobody_saw_is_not_done_twice(fleet: Fleet) -> None:
-    """R1: the turn was cancelled while its write was under way, and the write was committed all the same."""
-    await fleet.deploy(replicas=3)
-    loop = asyncio.get_running_loop()
-    turn = loop.create_task(fleet.turn())
-    await asyncio.sleep(0)
-    turn.cancel()
-    again = loop.create_task(fleet.turn())
-    await asyncio.wait([turn, again])
-    assert again.result() is DONE
-    await fleet.rest()
-    assert Counter(fleet.told())["vm.created"] == 3
-
-
 async def test_creates_start_slowly(fleet: Fleet) -> None:
     """R3"""
     await fleet.deploy(replicas=20)
@@ -278,7 +211,7 @@ async def test_creates_start_slowly(fleet: Fleet) -> None:
 
 async def test_the_first_failure_stops_the_rest_and_is_reported(tmp_path: Path) -> None:
     """R3: there are five addresses for nine replicas; what fits is kept."""
-    with a_store(tmp_path, pool="127.88.0.0/28") as fleet:
+    with a_fleet(tmp_path, pool="127.88.0.0/28") as fleet:
         await fleet.deploy(replicas=9)
         with pytest.raises(Conflict) as refused:
             await fleet.turn()
@@ -296,7 +229,7 @@ async def test_the_first_failure_stops_the_rest_and_is_reported(tmp_path: Path) 
         assert fleet.store.deployment("web").status.ready_replicas == 5
 
 
-async def test_a_store_that_cannot_write_is_not_asked_to_write_a_report(fleet: Fleet) -> None:
+async def test_a_fleet_that_cannot_write_is_not_asked_to_write_a_report(fleet: Fleet) -> None:
     """S4"""
     await fleet.deploy(replicas=1)
     seen: list[str] = []
@@ -309,6 +242,47 @@ async def test_a_store_that_cannot_write_is_not_asked_to_write_a_report(fleet: F
     with pytest.raises(Unavailable):
         await fleet.turn()
     assert seen == ["store.create_children"]
+
+
+async def test_children_that_get_ready_one_by_one_are_reported_together(fleet: Fleet) -> None:
+    """L7: the event of a report asks for a turn, which waits for the gap rather than report the next replica."""
+    await fleet.deploy(replicas=3)
+    await fleet.turn()
+    revision = fleet.store.revision
+    for name in fleet.names():
+        await fleet.boot(name)
+        outcome = await fleet.reconciler.reconcile(Key("Deployment", "web"))
+        assert isinstance(outcome, Again)
+        assert outcome.after_s <= fleet.reconciler.gap_s
+    assert fleet.store.revision == revision + 3
+    await fleet.turn()
+    assert fleet.store.deployment("web").status.ready_replicas == 3
+
+
+async def test_a_new_spec_waits_for_no_gap(fleet: Fleet) -> None:
+    """What a user asks for is acted on at once, however lately something was reported."""
+    await fleet.deploy(replicas=1)
+    await fleet.turn()
+    await fleet.scale(2)
+    assert await fleet.reconciler.reconcile(Key("Deployment", "web")) is DONE
+    await fleet.delete(Key("Deployment", "web"))
+    assert await fleet.reconciler.reconcile(Key("Deployment", "web")) is DONE
+    assert fleet.names() == []
+
+
+async def test_the_gap_grows_with_what_a_look_costs(tmp_path: Path) -> None:
+    """A deployment that takes long to count is counted less often."""
+
+    class Slow(HandClock):
+        def monotonic(self) -> float:
+            self.forward(0.005)
+            return super().monotonic()
+
+    with a_fleet(tmp_path, clock=Slow()) as fleet:
+        assert fleet.reconciler.gap_s == GAP_S
+        await fleet.deploy(replicas=1)
+        await fleet.turn()
+        assert fleet.reconciler.gap_s == pytest.approx(0.005 * LOOKS_PER_GAP)
 
 
 async def test_events_lead_to_the_deployments_they_concern(fleet: Fleet) -> None:
@@ -327,52 +301,3 @@ async def test_events_lead_to_the_deployments_they_concern(fleet: Fleet) -> None
     }
     assert {event.key: list(fleet.reconciler.concerns(event)) for event in fleet.events} == expected
     assert list(fleet.reconciler.resync_keys()) == [web, api]
-
-
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("at", range(EFFECTS))
-async def test_a_crash_around_any_effect_converges_to_the_same_end(fleet: Fleet, moment: str, at: int) -> None:
-    """R1, D3, D10: up to three, down to one, and away; the daemon dies once, before or after the n-th effect."""
-    effects, has_fired = 0, False
-
-    def crash(when: str, _op: str, _target: object) -> None:
-        nonlocal effects, has_fired
-        if when == moment and not has_fired:
-            has_fired = effects == at
-            effects += 1
-            if has_fired:
-                raise Crash
-
-    async def settle() -> None:
-        for _ in range(2):
-            try:
-                return await fleet.rest()
-            except Crash:
-                fleet.reborn()
-        raise AssertionError("it died twice")
-
-    fleet.effects.hook = crash
-    await fleet.deploy(replicas=3)
-    await settle()
-    assert sorted(fleet.names()) == ["web-1", "web-2", "web-3"]
-    await fleet.scale(1)
-    await settle()
-    assert fleet.names() == ["web-1"]
-    await fleet.delete(Key("Deployment", "web"))
-    await settle()
-    assert fleet.store.keys("Deployment") + fleet.store.keys("VM") == []
-    assert Counter(fleet.told())["vm.created"] == 3
-    assert has_fired, "the fault must have happened, or nothing was tried"
-
-
-async def test_every_effect_of_that_story_is_crashed_at(fleet: Fleet) -> None:
-    """A story that grows an effect must be crashed there, too."""
-    ops: list[str] = []
-    fleet.effects.hook = lambda when, op, _: ops.append(op) if when == "before" else None
-    await fleet.deploy(replicas=3)
-    await fleet.rest()
-    await fleet.scale(1)
-    await fleet.rest()
-    await fleet.delete(Key("Deployment", "web"))
-    await fleet.rest()
-    assert len(ops) == EFFECTS, ops

@@ -11,7 +11,7 @@ from volant.controllers.plugin import plan
 from volant.controllers.plugin.plan import Fetch, Report, Step
 from volant.errors import ArtifactRefused, ArtifactUnavailable
 from volant.model.conditions import condition
-from volant.model.plugin import READY, Artifact, KernelSource, Plugin, Role, Source, is_complete
+from volant.model.plugin import READY, Artifact, KernelSource, Plugin, Role, Rootfs, is_complete
 
 
 def everything(_digest: str) -> bool:
@@ -78,7 +78,7 @@ def test_the_last_artifact_makes_it_ready() -> None:
 def test_a_ready_plugin_is_at_rest() -> None:
     """L7: once the generation is reported."""
     plugin = a_plugin(ready=True)
-    assert step_of(plugin) is None
+    plugin = reported(plugin, step_of(plugin))
     assert step_of(plugin, now=NOW + 99) is None
 
 
@@ -183,13 +183,7 @@ def test_a_recovery_is_an_event() -> None:
 
 
 def test_a_rootfs_alone_is_a_plugin() -> None:
-    manifest = replace(a_manifest(), kernel=None, initramfs=None, rootfs=_rootfs())
+    rootfs = Rootfs(url="http://127.0.0.1:9000/disk.qcow2", format="qcow2")
+    manifest = replace(a_manifest(), kernel=None, initramfs=None, rootfs=rootfs)
     plugin = downloading(a_plugin(manifest=manifest))
     assert isinstance(step_of(plugin), Fetch)
-
-
-def _rootfs() -> object:
-    from volant.model.plugin import Rootfs
-
-    source: Source = Rootfs(url="http://127.0.0.1:9000/disk.qcow2", format="qcow2")
-    return source

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 from msgspec.structs import replace
 from tests.builders.artifacts import FakeCache, digest_of
-from tests.builders.fleet import Fleet, a_store
+from tests.builders.fleet import Fleet, a_fleet
 from tests.builders.objects import a_deployment, a_manifest, a_plugin, a_vm
 from tests.builders.virtual_time import VirtualClock, settle, virtual
 
@@ -62,7 +62,7 @@ class Room:
 
 @contextmanager
 def a_room(clock: VirtualClock) -> Iterator[Room]:
-    with a_store(clock=clock) as fleet:
+    with a_fleet(clock=clock) as fleet:
         yield Room(fleet)
 
 

@@ -103,6 +103,8 @@ async def test_a_guest_that_cannot_be_asked_is_killed_in_time_all_the_same(world
     world.host.mute(UID)
     began = world.clock.now()
     await world.stop("web-1")
+    assert await world.turn() == Again(5.0)
+    await world.clock.sleep(5.0)
     await world.settle()
     assert world.clock.now() - began == pytest.approx(12.0)
     assert world.word() == "stopped"

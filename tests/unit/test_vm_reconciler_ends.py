@@ -145,6 +145,17 @@ async def test_another_reason_is_reported_again(world: VMWorld) -> None:
 
 
 @in_world()
+async def test_another_message_for_the_same_reason_is_not_reported_again(world: VMWorld) -> None:
+    """V10, L7: what a driver says may differ each time."""
+    await world.create(a_vm())
+    for fault in ("pid 71 holds the port", "pid 72 holds the port"):
+        world.host.network_fault = fault
+        with pytest.raises(DriverUnavailable):
+            await world.turn()
+    assert world.types() == ["vm.created", "vm.error"]
+
+
+@in_world()
 async def test_a_network_that_fails_keeps_the_vm_down_and_says_so(world: VMWorld) -> None:
     world.host.network_fault = "the port 8080 is taken"
     await world.create(a_vm())

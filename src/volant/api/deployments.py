@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from volant.api.admission import asked_for, staying, usable_plugin
 from volant.api.call import Answer, Call, Headers, encoded, plain
 from volant.api.lists import listed
-from volant.api.vms import MARGIN_S, waited
+from volant.api.vms import waited
 from volant.model.deployment import FINALIZER, Deployment, DeploymentSpec
 from volant.model.meta import Meta
 from volant.model.requests import NewDeployment, NoQuery, Page, Scale, resolve
@@ -20,9 +20,11 @@ from volant.model.vm import VMSpec
 from volant.model.wire import deployment_view
 from volant.store import Transaction
 
-DELETE_S = VMSpec(plugin="").grace_s + MARGIN_S
-"""How long DELETE waits for one VM, and how much longer for each."""
+GRACE_S = VMSpec(plugin="").grace_s
+"""What each of its VMs gets to shut down by itself, all at the same time."""
+
 DELETE_EACH_S = 0.05
+"""How much longer DELETE waits for each VM."""
 
 
 async def list_deployments(call: Call, query: Page) -> Answer:
@@ -90,7 +92,7 @@ async def delete(call: Call, query: NoQuery) -> Answer:
 
     asked = await call.store.write(job)
     store, uid = call.store, asked.meta.uid
-    bound_s = DELETE_S + DELETE_EACH_S * store.tally(uid).total
+    bound_s = GRACE_S + call.deps.wait_margin_s + DELETE_EACH_S * store.tally(uid).total
     end = await call.context.waits.until(asked.meta.key, lambda: store.find_uid(uid) is None, bound_s)
     left = store.find_uid(uid)
     return plain(_view(call, left), status=202, more=waited(end)) if isinstance(left, Deployment) else Answer(204)

@@ -35,7 +35,8 @@ class Deps:
     """`stopping` ends every stream and every wait once it is set, and refuses new writes.
 
     `allowed_hosts` are names, besides localhost and IP addresses, that a reverse proxy passes on in `Host`.
-    `network_mode` is what a VM gets that asks for none. `uids` names requests that come without an X-Request-Id.
+    `network_mode` is what a VM gets that asks for none. `wait_margin_s` is what stopping may take beyond the grace
+    period before an answer is given all the same. `uids` names requests that come without an X-Request-Id.
     """
 
     store: Store
@@ -45,6 +46,7 @@ class Deps:
     info: Callable[[], SystemFacts]
     health: Callable[[], HealthReport]
     heartbeat_s: float = 15.0
+    wait_margin_s: float = 15.0
     network_mode: NetworkMode = "user"
     allowed_hosts: tuple[str, ...] = ()
     uids: UidFactory = random_uid

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from volant.api.admission import asked_for, staying
 from volant.api.call import Answer, Call, Headers, plain, shown
 from volant.api.lists import counted, part
-from volant.api.vms import MARGIN_S, waited
+from volant.api.vms import waited
 from volant.errors import InUse
 from volant.model.meta import Meta
 from volant.model.plugin import FINALIZER, Manifest, Plugin, PluginSpec
@@ -77,7 +77,7 @@ async def remove(call: Call, query: NoQuery) -> Answer:
 
     asked = await call.store.write(job)
     store, uid = call.store, asked.meta.uid
-    end = await call.context.waits.until(asked.meta.key, lambda: store.find_uid(uid) is None, MARGIN_S)
+    end = await call.context.waits.until(asked.meta.key, lambda: store.find_uid(uid) is None, call.deps.wait_margin_s)
     left = store.find_uid(uid)
     return plain(plugin_view(left), status=202, more=waited(end)) if isinstance(left, Plugin) else Answer(204)
 

@@ -22,9 +22,6 @@ from volant.model.vm import FINALIZER, VM, VMSpec, status_word
 from volant.model.wire import vm_config_view, vm_view
 from volant.store import Transaction
 
-MARGIN_S = 15.0
-"""What stopping may take beyond the grace period before an answer is given all the same."""
-
 
 async def list_vms(call: Call, query: VMQuery) -> Answer:
     """`GET /vms`."""
@@ -78,7 +75,7 @@ async def start(call: Call, query: NoQuery) -> Answer:
         vm = staying(tx, VM, call)
         word = status_word(vm)
         is_waiting = vm.status.pid is None and (word == "restarting" or vm.status.next_restart_at is not None)
-        if vm.spec.power == "running" and word != "error" and not is_waiting:
+        if vm.spec.power == "running" and word not in ("error", "stopped") and not is_waiting:
             raise Conflict(
                 f"cannot start VM {vm.meta.name}: it is {word}",
                 code="vm_already_running",
@@ -121,7 +118,7 @@ async def stop(call: Call, query: Force) -> Answer:
 
     asked = await call.store.write(job)
     end = await call.context.waits.until(
-        asked.meta.key, lambda: _is_stopped(_now(call, asked.meta.uid)), asked.spec.grace_s + MARGIN_S
+        asked.meta.key, lambda: _is_stopped(_now(call, asked.meta.uid)), asked.spec.grace_s + call.deps.wait_margin_s
     )
     vm = _now(call, asked.meta.uid)
     if vm is None:
@@ -145,7 +142,7 @@ async def delete(call: Call, query: Force) -> Answer:
     asked = await call.store.write(job)
     uid = asked.meta.uid
     end = await call.context.waits.until(
-        asked.meta.key, lambda: call.store.find_uid(uid) is None, asked.spec.grace_s + MARGIN_S
+        asked.meta.key, lambda: call.store.find_uid(uid) is None, asked.spec.grace_s + call.deps.wait_margin_s
     )
     vm = _now(call, uid)
     return Answer(204) if vm is None else plain(vm_view(vm), status=202, more=waited(end))

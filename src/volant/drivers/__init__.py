@@ -63,6 +63,7 @@ class Boot(Struct, frozen=True, kw_only=True):
     attachment: Attachment
     kernel: Path | None = None
     initramfs: Path | None = None
+    rootfs: Path | None = None
     cmdline: str = ""
 
 

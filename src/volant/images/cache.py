@@ -3,8 +3,11 @@
     url ──fetch──▶ tmp-… (hashed as it is written, fsync) ──digest right?──▶ rename ──▶ sha256/<hex>
                                                       └──no──▶ removed
 
-A file is in `sha256/` only when it is whole and its name is true, whatever happens in between. However many ask for the
-same artifact, it is fetched once. Files may be removed at any time; they are fetched again when they are wanted.
+A file is in `sha256/` only when it is whole and its name is true, whatever happens in between: a crash leaves a `tmp-`
+file at most, and `sweep` removes it. However many ask for the same artifact, it is fetched once, and all are told the
+same. Files may be removed at any time; they are fetched again when they are wanted.
+
+Deliberately absent: knowing who needs a file. The garbage controller does.
 """
 
 from __future__ import annotations
@@ -14,18 +17,22 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
+import stat
 import tempfile
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Final, NoReturn, Protocol
 
 from msgspec import Struct
 
 from volant.clock import Clock
-from volant.errors import ArtifactError, ArtifactRefused, ArtifactUnavailable
+from volant.errors import ArtifactError, ArtifactRefused, ArtifactUnavailable, StartupError
 from volant.images.fetch import Fetcher, FetchPolicy
+from volant.images.http import Sink, shown
 
-PREFIX = "tmp-"
+PREFIX: Final = "tmp-"
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class Artifact(Struct, frozen=True, kw_only=True):
@@ -39,116 +46,156 @@ class Artifact(Struct, frozen=True, kw_only=True):
 class Source(Protocol):
     """Where bytes come from."""
 
-    def chunks(self, url: str) -> AsyncIterator[bytes]:
-        """The content, piece by piece."""
+    async def fetch(self, url: str, sink: Sink) -> None:
+        """Give the whole content to `sink`, or raise ArtifactRefused or ArtifactUnavailable."""
+
+
+class _Flight:
+    """One fetch that several wait for. Neither outcome is set when the one who fetched was cancelled."""
+
+    def __init__(self) -> None:
+        self.is_over = asyncio.Event()
+        self.artifact: Artifact | None = None
+        self.error: ArtifactError | None = None
 
 
 class ArtifactCache:
-    """One directory of artifacts. Lives on one loop."""
+    """One directory of artifacts. Lives on one loop. Raises StartupError when the directory cannot be made."""
 
     def __init__(
         self, root: Path, *, policy: FetchPolicy | None = None, clock: Clock, source: Source | None = None
     ) -> None:
         self._root = root
         self._files = root / "sha256"
-        self._clock = clock
-        self._source = source or Fetcher(policy or FetchPolicy())
-        self._locks: dict[tuple[str, str | None], asyncio.Lock] = {}
-        self._files.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._source = source or Fetcher(policy or FetchPolicy(), clock=clock)
+        self._flights: dict[tuple[str, str | None], _Flight] = {}
+        self._scratch: set[Path] = set()
+        try:
+            self._files.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartupError(f"cannot keep artifacts in {self._files}: {error.strerror}") from error
 
     def path(self, digest: str) -> Path:
-        """Where the file of that digest is, or would be."""
+        """Where the file of that digest is, or would be. Raises ArtifactRefused for what is no sha256 in hex."""
+        if _DIGEST.fullmatch(digest) is None:
+            raise ArtifactRefused("cannot look up an artifact: its digest is not 64 lower-case hexadecimal digits")
         return self._files / digest
 
     def has(self, digest: str) -> bool:
         """Whether the file is there."""
-        return self.path(digest).is_file()
+        return self._find(digest) is not None
 
     def digests(self) -> Iterable[str]:
-        """Every complete file."""
-        return sorted(entry.name for entry in self._files.iterdir())
+        """Every complete file, in order."""
+        return sorted(entry.name for entry in self._files.iterdir() if _DIGEST.fullmatch(entry.name))
 
     async def ensure(self, url: str, checksum: str | None) -> Artifact:
-        """Have the artifact. `checksum` (hex) that is here already costs no fetch.
+        """Have the artifact. A `checksum` (sha256, hex) that is here already costs no fetch, whatever the URL.
 
         Raises ArtifactRefused (wrong digest, too large, forbidden) or ArtifactUnavailable (worth another try).
         """
+        known = self._find(checksum) if checksum is not None else None
+        if known is not None:
+            return known
         key = (url, checksum)
-        lock = self._locks.setdefault(key, asyncio.Lock())
+        while (flight := self._flights.get(key)) is not None:
+            await flight.is_over.wait()
+            if flight.artifact is not None:
+                return flight.artifact
+            if flight.error is not None:
+                raise type(flight.error)(flight.error.message, details=flight.error.details)
+        flight = self._flights[key] = _Flight()
         try:
-            async with lock:
-                if checksum is not None and self.has(checksum):
-                    return self._known(checksum)
-                return await self._fetch(url, checksum)
+            flight.artifact = await self._fetch(url, checksum)
+        except ArtifactError as error:
+            flight.error = error
+            raise
         finally:
-            if not lock.locked():
-                self._locks.pop(key, None)
+            del self._flights[key]
+            flight.is_over.set()
+        return flight.artifact
 
     async def remove(self, digest: str) -> None:
-        """Remove the file. Harmless when it is gone."""
-        self.path(digest).unlink(missing_ok=True)
+        """Remove the file. Harmless when it is gone; a guest that has it open keeps it."""
+        try:
+            self.path(digest).unlink(missing_ok=True)
+        except OSError as error:
+            raise ArtifactUnavailable(f"cannot remove the artifact {digest}: {error.strerror}") from error
 
     async def sweep(self) -> int:
-        """Remove what an interrupted fetch left; how many files. Only while nothing is being fetched: at start."""
-        left = list(self._root.glob(PREFIX + "*"))
+        """Remove what a fetch left that a crash interrupted; how many files. Fetches under way are not touched."""
+        left = [file for file in self._root.glob(PREFIX + "*") if file not in self._scratch]
         for file in left:
-            file.unlink(missing_ok=True)
+            try:
+                file.unlink(missing_ok=True)
+            except OSError as error:
+                raise ArtifactUnavailable(f"cannot remove {file}: {error.strerror}") from error
         return len(left)
 
-    def _known(self, digest: str) -> Artifact:
-        return Artifact(path=self.path(digest), digest=digest, size_bytes=self.path(digest).stat().st_size)
+    def _find(self, digest: str) -> Artifact | None:
+        path = self.path(digest)
+        try:
+            found = path.stat()
+        except OSError:
+            return None
+        return Artifact(path=path, digest=digest, size_bytes=found.st_size) if stat.S_ISREG(found.st_mode) else None
 
     async def _fetch(self, url: str, checksum: str | None) -> Artifact:
         try:
             descriptor, name = tempfile.mkstemp(prefix=PREFIX, dir=self._root)
         except OSError as error:
-            raise _no_room(url, error) from None
+            _no_room(url, error)
         scratch = Path(name)
+        self._scratch.add(scratch)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                digest = await self._pour(url, file)
+                digest, size = await self._pour(url, file)
             if checksum is not None and digest != checksum:
                 raise ArtifactRefused(
-                    f"cannot use {url}: its sha256 is {digest}, the manifest says {checksum}",
+                    f"cannot use {shown(url)}: its sha256 is {digest}, the manifest says {checksum}",
                     details={"expected": checksum, "actual": digest},
                 )
-            await asyncio.to_thread(self._keep, scratch, digest)
-            return self._known(digest)
+            await asyncio.to_thread(self._keep, scratch, self.path(digest))
+            return Artifact(path=self.path(digest), digest=digest, size_bytes=size)
         except OSError as error:
-            raise _no_room(url, error) from None
+            _no_room(url, error)
         finally:
-            await asyncio.to_thread(scratch.unlink, missing_ok=True)
+            await asyncio.to_thread(self._drop, scratch)
 
-    async def _pour(self, url: str, file: BinaryIO) -> str:
-        """Write the content to `file`, on the disk when this returns; its digest."""
+    async def _pour(self, url: str, file: BinaryIO) -> tuple[str, int]:
+        """Write the content to `file`; its digest and size. It is on the disk when this returns."""
         digest = hashlib.sha256()
 
         def take(chunk: bytes) -> None:
             digest.update(chunk)
             file.write(chunk)
 
-        chunks = self._source.chunks(url)
-        try:
-            async for chunk in chunks:
-                # In a thread: hashing and writing a large file would hold up the loop for seconds.
-                await asyncio.to_thread(take, chunk)
-        finally:
-            with contextlib.suppress(ArtifactError):
-                await chunks.aclose()  # type: ignore[attr-defined]  # because an iterator left half-way holds its socket
+        async def sink(chunk: bytes) -> None:
+            # In a thread: hashing and writing a large file would hold up the loop for seconds.
+            await asyncio.to_thread(take, chunk)
+
+        await self._source.fetch(url, sink)
         file.flush()
         await asyncio.to_thread(os.fsync, file.fileno())
-        return digest.hexdigest()
+        return digest.hexdigest(), file.tell()
 
-    def _keep(self, scratch: Path, digest: str) -> None:
+    def _drop(self, scratch: Path) -> None:
+        with contextlib.suppress(OSError):  # because the next sweep removes what stays
+            scratch.unlink(missing_ok=True)
+        self._scratch.discard(scratch)
+
+    def _keep(self, scratch: Path, path: Path) -> None:
         scratch.chmod(0o444)
-        scratch.replace(self.path(digest))
-        directory = os.open(self._files, os.O_RDONLY)
+        scratch.replace(path)
+        # The name is as durable as the content only when its directory is on the disk too.
+        directory = os.open(self._files, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(directory)
         finally:
             os.close(directory)
 
 
-def _no_room(url: str, error: OSError) -> ArtifactUnavailable:
-    why = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else (error.strerror or "I/O error")
-    return ArtifactUnavailable(f"cannot keep {url} in the cache: {why}")
+def _no_room(url: str, error: OSError) -> NoReturn:
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    why = "the disk is full" if is_full else (error.strerror or "I/O error")
+    raise ArtifactUnavailable(f"cannot keep {shown(url)} in the cache: {why}") from error

@@ -1,8 +1,9 @@
 """What has to be known of an ELF file before it goes into an image.
 
-Two questions are answered from the headers alone: which kernel modules must be loaded before this one (its `.modinfo`
-section), and whether a program runs without a dynamic loader. Only 64-bit little-endian files are read, because that is
-what the guests run; anything else is a ValueError.
+Three questions are answered from the headers alone: which kernel modules must be loaded before this one (its
+`.modinfo` section), whether a program runs without a dynamic loader, and which notes a kernel carries (one of them is
+the entry QEMU uses). Only 64-bit little-endian files are read, because that is what the guests run; anything else is a
+ValueError.
 
 Deliberately absent: symbols, relocations, and trust. Offsets come from the file and are only used for slicing.
 """
@@ -14,8 +15,10 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 _PT_INTERP: Final = 3
+_PT_NOTE: Final = 4
 _FILE_HEADER: Final = struct.Struct("<16sHHIQQQIHHHHHH")
 _PROGRAM_HEADER: Final = struct.Struct("<IIQQQQQQ")
+_NOTE_HEADER: Final = struct.Struct("<III")
 _SECTION_HEADER: Final = struct.Struct("<IIQQQQIIQQ")
 
 
@@ -38,12 +41,20 @@ def module_needs(module: bytes) -> list[str]:
 
 def is_static(program: bytes) -> bool:
     """Whether the program starts without an interpreter (ld.so), and so without any library in the image."""
-    header = _header(program)
-    kinds = (
-        _unpack(_PROGRAM_HEADER, program, header.program_offset + index * _PROGRAM_HEADER.size)[0]
-        for index in range(header.program_count)
-    )
-    return _PT_INTERP not in kinds
+    return all(kind != _PT_INTERP for kind, _, _ in _segments(program))
+
+
+def notes(data: bytes) -> set[tuple[bytes, int]]:
+    """Owner and type of every note in the file's note segments."""
+    found: set[tuple[bytes, int]] = set()
+    for kind, offset, size in _segments(data):
+        at = offset
+        while kind == _PT_NOTE and at < offset + size:
+            name_size, value_size, note = _unpack(_NOTE_HEADER, data, at)
+            at += _NOTE_HEADER.size
+            found.add((data[at : at + name_size].rstrip(b"\0"), note))
+            at += name_size + (-name_size % 4) + value_size + (-value_size % 4)
+    return found
 
 
 def _header(data: bytes) -> _Header:
@@ -51,6 +62,14 @@ def _header(data: bytes) -> _Header:
         raise ValueError("not a 64-bit little-endian ELF file")
     fields = _unpack(_FILE_HEADER, data, 0)
     return _Header(fields[5], fields[6], fields[10], fields[12], fields[13])
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Type, offset and size in the file of each segment."""
+    header = _header(data)
+    for index in range(header.program_count):
+        fields = _unpack(_PROGRAM_HEADER, data, header.program_offset + index * _PROGRAM_HEADER.size)
+        yield fields[0], fields[2], fields[5]
 
 
 def _section(data: bytes, wanted: bytes) -> bytes:

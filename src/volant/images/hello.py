@@ -1,9 +1,10 @@
 """The demo guest: a small Linux that serves one page with its VM's name and address, and leaves when asked.
 
-    kernel + busybox + hello_init.sh ──build_hello()──▶ out/{vmlinuz, initramfs.gz, hello.json}
+    kernel + busybox + hello_init.sh ──build_hello()──▶ out/{vmlinux, initramfs.gz, hello.json}
 
 `hello.json` is a manifest ready to be installed: its artifacts are `file:` URLs of its two neighbours, with their
-checksums. The same kernel, busybox and Volant give the same initramfs, so building again changes nothing.
+checksums. The kernel is `vmlinux` where it can be unpacked beforehand, else `vmlinuz`. The same kernel, busybox and
+Volant give the same initramfs, so building again changes nothing.
 
 Deliberately absent: a root disk, a login, a shell on the console. The guest runs from memory.
 """
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -23,6 +23,7 @@ from volant.errors import StartupError
 from volant.images.elf import is_static
 from volant.images.kernel import Kernel, Module, modules_in_order
 from volant.images.newc import Entry, character_device, directory, gzip_bytes, newc, regular, symlink
+from volant.images.vmlinux import uncompressed
 
 VERSION: Final = "1.0.0"
 PORT: Final = 8080
@@ -39,7 +40,7 @@ EXTRA_MODULES: Final = ("virtio_console", "button", "evdev")
 class Built:
     """Where the image is, and the manifest that describes it."""
 
-    vmlinuz: Path
+    kernel: Path
     initramfs: Path
     manifest: Path
     content: dict[str, Any]
@@ -52,19 +53,20 @@ def build_hello(out_dir: Path, kernel: Kernel, busybox: Path) -> Built:
     """
     out = out_dir.absolute()
     try:
-        archive = gzip_bytes(hello_initramfs(kernel, _static_busybox(busybox)))
+        userland = gzip_bytes(hello_initramfs(kernel, _static_busybox(busybox)))
+        packed = kernel.vmlinuz.read_bytes()
+        bare = uncompressed(packed)
         out.mkdir(parents=True, exist_ok=True)
-        vmlinuz, initramfs, manifest = out / "vmlinuz", out / "initramfs.gz", out / "hello.json"
-        shutil.copyfile(kernel.vmlinuz, vmlinuz)
-        initramfs.write_bytes(archive)
-        content = hello_manifest(vmlinuz, initramfs)
-        manifest.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        image = _replace(out / "vmlinux", bare) if bare else _replace(out / "vmlinuz", packed)
+        initramfs = _replace(out / "initramfs.gz", userland)
+        content = hello_manifest(image, initramfs)
+        manifest = _replace(out / "hello.json", (json.dumps(content, indent=2) + "\n").encode())
     except OSError as error:
         raise StartupError(f"cannot build the hello image in {out}: {error.strerror}: {error.filename}") from error
-    return Built(vmlinuz, initramfs, manifest, content)
+    return Built(image, initramfs, manifest, content)
 
 
-def hello_manifest(vmlinuz: Path, initramfs: Path) -> dict[str, Any]:
+def hello_manifest(kernel: Path, initramfs: Path) -> dict[str, Any]:
     """The manifest of an image whose two artifacts are these files. Paths are absolute."""
     return {
         "name": "hello",
@@ -72,7 +74,7 @@ def hello_manifest(vmlinuz: Path, initramfs: Path) -> dict[str, Any]:
         "description": "A page with the VM's name and address, served by busybox from memory",
         "workload": {"type": "http", "port": PORT},
         "resources": {"vcpu": 1, "memory_mb": MEMORY_MB},
-        "kernel": {**_source(vmlinuz), "cmdline": CMDLINE},
+        "kernel": {**_source(kernel), "cmdline": CMDLINE},
         "initramfs": _source(initramfs),
     }
 
@@ -110,6 +112,13 @@ def _static_busybox(path: Path) -> bytes:
     if not static:
         raise StartupError(f"cannot use {path} as the guest's userland: it needs libraries. Install busybox-static")
     return program
+
+
+def _replace(path: Path, data: bytes) -> Path:
+    """Write beside and rename, so that a guest that starts meanwhile finds the old file or the new one."""
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_bytes(data)
+    return fresh.replace(path)
 
 
 def _source(path: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@
 # button.
 #
 # Every command is an applet of one busybox, whose shell finds its applets by /proc/self/exe: nothing but the first mount
-# needs a path. The page is up before the agent port and the button are looked for, because it does not need them.
+# needs a path. Whatever the page does not need comes after it: each program started is time.
 
 /bin/busybox mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -61,8 +61,6 @@ obey_button() { # the button's device file
 }
 
 load network
-hostname "$name"
-ifconfig lo 127.0.0.1
 if [ -n "$ip" ]; then
   ip link set eth0 ${mtu:+mtu "$mtu"} up
   ip addr add "$ip" dev eth0
@@ -82,6 +80,8 @@ PAGE
 httpd -p "$port" -h /www
 echo "volant: ready"
 
+hostname "$name"
+ip link set lo up
 load extras
 for port in /sys/class/virtio-ports/*; do
   read -r label <"$port/name" && [ "$label" = org.volant.agent.0 ] && obey_agent "/dev/${port##*/}" &

@@ -32,6 +32,18 @@ _MODULE_SUFFIXES: Final = (".ko", ".ko.xz")
 
 
 @dataclass(frozen=True, slots=True)
+class Tools:
+    """The programs that fetch and unpack, as names on the PATH or as paths."""
+
+    apt_cache: str = "apt-cache"
+    apt_get: str = "apt-get"
+    dpkg: str = "dpkg"
+
+
+DEBIAN: Final = Tools()
+
+
+@dataclass(frozen=True, slots=True)
 class Kernel:
     """One unpacked kernel. `modules_dir` is its `lib/modules/<release>`."""
 
@@ -58,7 +70,7 @@ def find_kernel(cache_dir: Path) -> Kernel | None:
     return max(found, key=lambda kernel: _natural(kernel.release), default=None)
 
 
-def fetch_kernel(cache_dir: Path, *, timeout_s: float = APT_TIMEOUT_S) -> Kernel:
+def fetch_kernel(cache_dir: Path, *, tools: Tools = DEBIAN, timeout_s: float = APT_TIMEOUT_S) -> Kernel:
     """The kernel in `cache_dir`; fetched by apt first when there is none.
 
     Blocks for as long as the download takes. Raises StartupError when apt, its lists or the archive cannot be had.
@@ -66,13 +78,13 @@ def fetch_kernel(cache_dir: Path, *, timeout_s: float = APT_TIMEOUT_S) -> Kernel
     present = find_kernel(cache_dir)
     if present is not None:
         return present
-    package = newest_package(timeout_s=timeout_s)
+    package = newest_package(tools=tools, timeout_s=timeout_s)
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         for leftover in cache_dir.glob(".fetch-*"):
             shutil.rmtree(leftover, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=cache_dir) as scratch:
-            root = _unpack(package, Path(scratch), timeout_s)
+            root = _unpack(package, Path(scratch), tools, timeout_s)
             shutil.rmtree(cache_dir / package, ignore_errors=True)
             root.rename(cache_dir / package)
     except OSError as error:
@@ -83,9 +95,9 @@ def fetch_kernel(cache_dir: Path, *, timeout_s: float = APT_TIMEOUT_S) -> Kernel
     return fetched
 
 
-def newest_package(*, timeout_s: float = APT_TIMEOUT_S) -> str:
+def newest_package(*, tools: Tools = DEBIAN, timeout_s: float = APT_TIMEOUT_S) -> str:
     """The package that the cloud metapackage stands for now, from apt's lists. Raises StartupError without them."""
-    shown = _run(["apt-cache", "show", "--no-all-versions", METAPACKAGE], Path("/"), timeout_s)
+    shown = _run([tools.apt_cache, "show", "--no-all-versions", METAPACKAGE], Path("/"), timeout_s)
     depends = re.search(r"^Depends:(.*)$", shown, re.MULTILINE)
     package = _PACKAGE.search(depends[1]) if depends else None
     if package is None:
@@ -101,22 +113,23 @@ def modules_in_order(kernel: Kernel, names: Sequence[str]) -> list[Module]:
     """
     files = {_module_name(path): path for path in sorted(kernel.modules_dir.rglob("*.ko*")) if _is_module(path)}
     built_in = _built_in(kernel)
-    ordered: dict[str, Module] = {}
+    ordered: list[Module] = []
+    seen = _built_in(kernel)
 
     def visit(name: str) -> None:
-        # Kept before its needs are visited, a cycle would end here in a wrong order; the kernel's build allows none.
-        if name in ordered or name in built_in:
+        if name in seen:
             return
+        seen.add(name)
         if name not in files:
             raise StartupError(f"cannot find the module {name} of kernel {kernel.release}")
-        data = _read_module(files[name])
-        for needed in module_needs(data):
+        data, needs = _read_module(files[name])
+        for needed in needs:
             visit(needed.replace("-", "_"))
-        ordered[name] = Module(name, data)
+        ordered.append(Module(name, data))
 
     for name in names:
         visit(name)
-    return list(ordered.values())
+    return ordered
 
 
 def _modules_dir(root: Path, release: str) -> Path | None:
@@ -127,13 +140,13 @@ def _modules_dir(root: Path, release: str) -> Path | None:
     return None
 
 
-def _unpack(package: str, scratch: Path, timeout_s: float) -> Path:
-    _run(["apt-get", "download", package], scratch, timeout_s)
+def _unpack(package: str, scratch: Path, tools: Tools, timeout_s: float) -> Path:
+    _run([tools.apt_get, "download", package], scratch, timeout_s)
     archive = next(scratch.glob("*.deb"), None)
     if archive is None:
         raise StartupError(f"cannot fetch {package}: apt-get download left no file. Run: apt-get update")
     root = scratch / "root"
-    _run(["dpkg", "-x", str(archive), str(root)], scratch, timeout_s)
+    _run([tools.dpkg, "-x", str(archive), str(root)], scratch, timeout_s)
     return root
 
 
@@ -166,10 +179,19 @@ def _module_name(path: Path) -> str:
 
 
 def _built_in(kernel: Kernel) -> set[str]:
+    # There: a directory without it is not taken for a kernel's.
     listed = (kernel.modules_dir / "modules.builtin").read_text(encoding="utf-8")
     return {_module_name(Path(line)) for line in listed.splitlines()}
 
 
-def _read_module(path: Path) -> bytes:
-    data = path.read_bytes()
-    return lzma.decompress(data) if path.suffix == ".xz" else data
+def _read_module(path: Path) -> tuple[bytes, list[str]]:
+    """The module uncompressed, and the names of the modules it needs."""
+    try:
+        data = path.read_bytes()
+        if path.suffix == ".xz":
+            data = lzma.decompress(data)
+        return data, module_needs(data)
+    except (OSError, ValueError, lzma.LZMAError) as error:
+        raise StartupError(
+            f"cannot read the kernel module {path}: {error}. Remove its kernel to fetch it anew"
+        ) from error

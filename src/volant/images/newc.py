@@ -10,9 +10,10 @@ Deliberately absent: reading archives, hard links, extended attributes (the kern
 
 from __future__ import annotations
 
-import gzip
 import io
 import stat
+import struct
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +22,7 @@ TRAILER: Final = "TRAILER!!!"
 _MAGIC: Final = b"070701"
 _HEADER_BYTES: Final = 110
 _FIELD_MAX: Final = 0xFFFF_FFFF
+_GZIP_HEADER: Final = b"\x1f\x8b\x08" + bytes(6) + b"\xff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,10 @@ def newc(entries: Iterable[Entry]) -> bytes:
 
 
 def gzip_bytes(data: bytes, level: int = 6) -> bytes:
-    """`data` as one gzip member without name and time, so that equal input gives equal output."""
-    return gzip.compress(data, compresslevel=level, mtime=0)
+    """`data` as one gzip member without name, time or system: equal input gives equal output of one version of zlib."""
+    deflate = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
+    body = deflate.compress(data) + deflate.flush()
+    return _GZIP_HEADER + body + struct.pack("<II", zlib.crc32(data), len(data) & _FIELD_MAX)
 
 
 def _check_name(name: str, seen: set[str]) -> None:

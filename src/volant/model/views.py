@@ -137,6 +137,8 @@ class ArtifactView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     state: ArtifactState
     digest: str | None = None
     size_bytes: int | None = None
+    reason: str | None = None
+    message: str | None = None
 
 
 class PluginView(Struct, frozen=True, kw_only=True, omit_defaults=True):

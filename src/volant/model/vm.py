@@ -116,8 +116,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 class VMStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Observed, written by the VM controller only.
 
-    `booted` is what the running guest was started with, or the last one if none runs; None after a stop that was asked
-    for.
+    `booted` is what the running guest was started with, or the last one if none runs; None once the VM was stopped, but
+    not between the two guests of a restart.
     `pid` is set iff a running guest was seen. `failures` counts the crashes since the guest was last well for
     ten minutes: restart delays grow with it, and it is stored so that a daemon restart does not reset them (P2).
     `stop_deadline` is stored before the guest is asked to stop, so that the grace period does not start again (P7).
@@ -160,8 +160,13 @@ def status_word(vm: VM) -> StatusWord:
         return "running" if is_as_asked(vm) else "restarting"
     ready = condition(status.conditions, READY)
     if is_current and ready is not None and ready.reason in ERROR_REASONS:
-        return "error"
+        return "stopped" if _shut_itself_down(vm) and ready.reason == "Exited" else "error"
     return "starting" if status.booted is None else "restarting"
+
+
+def _shut_itself_down(vm: VM) -> bool:
+    # Its restart policy let it end, and it ended well: nobody has to look.
+    return vm.status.exit is not None and vm.status.exit.reason == "guest_shutdown"
 
 
 def is_as_asked(vm: VM) -> bool:

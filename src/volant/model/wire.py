@@ -191,4 +191,10 @@ def _exit(end: Exit) -> ExitView:
 
 
 def _artifact(artifact: Artifact) -> ArtifactView:
-    return ArtifactView(state=artifact.state, digest=artifact.digest, size_bytes=artifact.size_bytes or None)
+    return ArtifactView(
+        state=artifact.state,
+        digest=artifact.digest,
+        size_bytes=artifact.size_bytes or None,
+        reason=artifact.reason,
+        message=artifact.message,
+    )

@@ -112,8 +112,11 @@ def open_writing(path: Path, settings: StoreSettings) -> Connection:
 
 
 def open_reading(path: Path) -> Connection:
-    """A read-only connection to an existing database."""
-    return _connect(f"{path.absolute().as_uri()}?mode=ro", [("query_only", 1)], uri=True)
+    """A read-only connection to a database that the writing one has open."""
+    connection = _connect(f"{path.absolute().as_uri()}?mode=ro", [("query_only", 1)], uri=True)
+    # A connection joins the write-ahead log at its first look; from then on the writing one is not the last to close.
+    connection.select("SELECT 1 FROM head")
+    return connection
 
 
 def _connect(database: str, pragmas: Sequence[tuple[str, object]], **options: Any) -> Connection:

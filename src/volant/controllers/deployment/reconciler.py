@@ -7,12 +7,15 @@ its children again before it decides (V12). So a scale-down that is committed be
 (R7), a deletion of the deployment stops creation for good (D10), and a batch that was committed though nobody saw its
 result is counted by the next one (R1).
 
-A turn costs one aggregate when there is nothing to do, whatever the number of replicas. Events of children come by the
-thousand; `gap_s` says how long those who pass them on may wait, so that a storm of them is one turn.
+A turn costs one aggregate when there is nothing to do. That still grows with the replicas, and their events come by the
+thousand, so looks are paced: `gap_s` is how long those who pass on events of children may wait, and for as long after a
+report nothing but a new spec is looked at. Without the second rule the event of each report would ask for a turn that
+finds one more replica ready, and reports.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -32,6 +35,10 @@ from volant.reconcile import DONE, Again, Outcome
 from volant.reconcile.effects import Effects
 from volant.store import Store, Tally, Transaction
 
+GAP_S = 0.02
+LOOKS_PER_GAP = 20.0
+"""A gap is so many looks long, so that looking takes at most about a twentieth of a core."""
+
 
 class Seen(NamedTuple):
     """What one look found."""
@@ -44,13 +51,17 @@ class Seen(NamedTuple):
 class DeploymentReconciler:
     """Brings the children of one deployment to what its spec asks for."""
 
-    gap_s = 0.02
-    """How long an event of another kind may wait before the key is added, in seconds: many of them are one turn."""
-
     def __init__(self, *, store: Store, clock: Clock, effects: Effects | None = None) -> None:
         self._store = store
         self._clock = clock
         self._effects = effects or Effects()
+        self._look_s = 0.0
+        self._reported_at: dict[Key, float] = {}
+
+    @property
+    def gap_s(self) -> float:
+        """How long an event of another kind may wait before the key is added, in seconds: many of them are one turn."""
+        return max(GAP_S, self._look_s * LOOKS_PER_GAP)
 
     def concerns(self, event: Committed) -> Iterable[Key]:
         """The deployments to look at again after `event`, whatever its type (L1)."""
@@ -67,64 +78,86 @@ class DeploymentReconciler:
 
     async def reconcile(self, key: Key) -> Outcome:
         """One turn. Raises what stopped the creates, after it was reported (R3)."""
+        pause_s = self._pause_s(key)
+        if pause_s > 0:
+            return Again(pause_s)
         trouble: VolantError | None = None
         try:
-            is_settled = await self._settle(key)
+            seen = await self._settle(key)
         except Unavailable:
             raise  # because a report could not be written either
         except VolantError as error:
-            is_settled, trouble = True, error
-        await self._report(key, trouble)
+            seen, trouble = self._look(key), error
+        if seen is None:
+            self._reported_at.pop(key, None)
+            return DONE
+        await self._report(seen, trouble)
         if trouble is not None:
             raise trouble
-        return DONE if is_settled else Again(0.0)
+        return DONE if plan.intent(*seen) is None else Again(0.0)
 
-    async def _settle(self, key: Key) -> bool:
-        """Act, batch by batch, until there is nothing to do now; False when this turn has done its share."""
+    def _pause_s(self, key: Key) -> float:
+        """Seconds until this key is due for a look; a spec that was not acted on yet is due at once."""
+        # From the due time, because a rest of rounding (gap - elapsed) is too short for any timer and would spin.
+        pause_s = self._reported_at.get(key, -math.inf) + self.gap_s - self._clock.monotonic()
+        if pause_s <= 0:
+            return 0.0
+        deployment = self._store.find(key)
+        is_quiet = (
+            isinstance(deployment, Deployment)
+            and not deployment.meta.is_deleting
+            and deployment.status.observed_generation == deployment.meta.generation
+        )
+        return pause_s if is_quiet else 0.0
+
+    async def _settle(self, key: Key) -> Seen | None:
+        """Act, batch by batch, until there is nothing to do now or this turn has done its share; the last look."""
+        seen = self._look(key)
         for creates in plan.slow_start():
-            seen = self._look(key)
-            if seen is None:
-                return True
-            intent = plan.intent(*seen)
-            if intent is None:
-                return True
+            intent = plan.intent(*seen) if seen is not None else None
+            if seen is None or intent is None:
+                return seen
             limit = creates if intent == "create_children" else BURST
-            if not await self._advance(seen.deployment, intent, limit):
-                return True  # because the rows moved in between, and the event of that move brings us back
-        return False
+            await self._advance(seen.deployment, intent, limit)
+            seen = self._look(key)
+        return seen
 
     def _look(self, key: Key) -> Seen | None:
+        began = self._clock.monotonic()
         deployment = self._store.find(key)
         if not isinstance(deployment, Deployment):
             return None
         use = _use(self._store.find(Key("Plugin", deployment.spec.plugin)))
-        return Seen(deployment, use, self._store.tally(deployment.meta.uid))
+        seen = Seen(deployment, use, self._store.tally(deployment.meta.uid))
+        self._look_s = self._clock.monotonic() - began
+        return seen
 
-    async def _advance(self, deployment: Deployment, intent: plan.Intent, limit: int) -> int:
-        """One batch in one transaction; how many rows it touched."""
+    async def _advance(self, deployment: Deployment, intent: plan.Intent, limit: int) -> None:
+        """One batch in one transaction."""
 
-        async def write() -> int:
-            return await self._store.write(lambda tx: _advance_in(tx, deployment.meta.key, limit))
+        async def write() -> None:
+            await self._store.write(lambda tx: _advance_in(tx, deployment.meta.key, limit))
 
-        return await self._effects.act(f"store.{intent}", deployment.meta.uid, write)
+        await self._effects.act(f"store.{intent}", deployment.meta.uid, write)
 
-    async def _report(self, key: Key, trouble: VolantError | None) -> None:
-        seen = self._look(key)
-        due = report(*seen, trouble, self._clock.now()) if seen is not None else None
-        if seen is None or due is None:
+    async def _report(self, seen: Seen, trouble: VolantError | None) -> None:
+        due = report(*seen, trouble, self._clock.now())
+        if due is None:
             return
+        meta = seen.deployment.meta
 
         async def write() -> None:
             await self._store.update_status(seen.deployment, due.status, due.happening)
 
-        await self._effects.act("store.update_status", seen.deployment.meta.uid, write)
+        await self._effects.act("store.update_status", meta.uid, write)
+        self._reported_at[meta.key] = self._clock.monotonic()
 
 
-def _advance_in(tx: Transaction, key: Key, limit: int) -> int:
-    """Decide and do the next step on the rows of `tx`; how many rows it touched."""
+def _advance_in(tx: Transaction, key: Key, limit: int) -> None:
+    """Decide and do the next step on the rows of `tx`."""
     deployment = tx.find(key)
     if not isinstance(deployment, Deployment):
-        return 0
+        return
     step = plan.next_step(
         deployment,
         _use(tx.find(Key("Plugin", deployment.spec.plugin))),
@@ -134,26 +167,24 @@ def _advance_in(tx: Transaction, key: Key, limit: int) -> int:
     )
     match step:
         case CreateChildren(ordinals):
-            return _create(tx, deployment, ordinals)
+            _create(tx, deployment, ordinals)
         case DeleteChildren(victims):
-            return _delete(tx, victims)
+            _delete(tx, victims)
         case Finalize():
             tx.finalize(deployment, FINALIZER, Happening(type="deployment.deleted", actor=ACTOR))
-            return 1
         case None:
-            return 0
+            pass  # because the rows moved after the look, and what was due no longer is
 
 
-def _create(tx: Transaction, deployment: Deployment, ordinals: Sequence[int]) -> int:
-    for made, ordinal in enumerate(ordinals):
+def _create(tx: Transaction, deployment: Deployment, ordinals: Sequence[int]) -> None:
+    for ordinal in ordinals:
         try:
             child = _child(tx, deployment, ordinal)
         except Conflict:
-            if made:
-                return made  # because what there are addresses for is worth keeping; the next batch tells of the rest
-            raise
+            if ordinal == ordinals[0]:
+                raise
+            return  # because what there are addresses for is worth keeping; the next batch tells of the rest
         tx.insert(child, Happening(type="vm.created", actor=ACTOR))
-    return len(ordinals)
 
 
 def _child(tx: Transaction, deployment: Deployment, ordinal: int) -> VM:
@@ -179,11 +210,10 @@ def _child(tx: Transaction, deployment: Deployment, ordinal: int) -> VM:
     )
 
 
-def _delete(tx: Transaction, victims: Sequence[Victim]) -> int:
+def _delete(tx: Transaction, victims: Sequence[Victim]) -> None:
     for victim in victims:
         happening = Happening(type="vm.deleting", actor=ACTOR, reason=victim.reason, message=victim.message)
         tx.mark_deleting(tx.get(Key("VM", victim.name)), happening)
-    return len(victims)
 
 
 def _use(plugin: Object | None) -> PluginUse:

@@ -179,6 +179,7 @@ class VMReconciler:
             attachment=attachment,
             kernel=paths.get("kernel"),
             initramfs=paths.get("initramfs"),
+            rootfs=paths.get("rootfs"),
             cmdline=kernel.cmdline if kernel is not None else "",
         )
 

@@ -105,8 +105,11 @@ def _host_policy() -> list[str]:
 
 
 def _kernel(boot: Boot, files: Files) -> list[str]:
-    if files.kernel is None:
-        raise DriverRefused("cannot start a VM without a kernel: this driver does not boot from disks")
+    if files.kernel is None or boot.rootfs is not None:
+        raise DriverRefused(
+            "cannot start a VM from a root disk: this version boots a kernel with an initramfs. "
+            "Use a plugin whose manifest has 'kernel' and 'initramfs' and no 'rootfs'"
+        )
     initrd = ["-initrd", files.initramfs] if files.initramfs is not None else []
     return ["-kernel", files.kernel, *initrd, "-append", kernel_cmdline(boot)]
 

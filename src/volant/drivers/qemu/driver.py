@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -24,25 +24,16 @@ from volant.drivers import Boot, HypervisorInfo, Instance, processes
 from volant.drivers.qemu import console
 from volant.drivers.qemu.accelerator import Choice
 from volant.drivers.qemu.command import mark
-from volant.drivers.qemu.exits import End, exit_of
+from volant.drivers.qemu.ends import Ends
+from volant.drivers.qemu.exits import End
 from volant.drivers.qemu.host import Host, program
 from volant.drivers.qemu.process import Recipe, Spawned, spawn
 from volant.drivers.qemu.rundir import Records, RunDir, Started
 from volant.drivers.qemu.search import Look, Search
-from volant.drivers.qemu.vmm import Vmm
+from volant.drivers.qemu.vmm import PATIENCE, Patience, Vmm
 from volant.errors import DriverError, DriverUnavailable, StartupError
-from volant.model.vm import Exit
-from volant.telemetry import logger
 
 NOBODY = 65534
-
-START_S = 30.0
-"""How long QEMU may take from its start to its first answer."""
-
-_ANSWER_S = 1.0
-_KILL_S = 10.0
-
-_log = logger("volant.drivers.qemu")
 
 
 class QemuHypervisor:
@@ -61,9 +52,11 @@ class QemuHypervisor:
         clock: Clock,
         vmm_uid: int = NOBODY,
         starts: int | None = None,
+        patience: Patience = PATIENCE,
     ) -> None:
         self._rundir = RunDir(run_dir)
         self._clock = clock
+        self._patience = patience
         self._host = host
         self._choice = accelerator
         self._recipe = Recipe(qemu=host.qemu, accelerator=accelerator.accelerator, vmm_uid=vmm_uid)
@@ -71,7 +64,7 @@ class QemuHypervisor:
         self._starts = asyncio.Semaphore(starts or len(os.sched_getaffinity(0)))
         self._live: dict[Uid, Vmm] = {}
         self._launching: set[Uid] = set()
-        self._unwritten: dict[Uid, Exit] = {}
+        self._ends = Ends(self._rundir, clock)
         self._watchers: set[asyncio.Queue[Uid | None]] = set()
         self._has_looked = False
         try:
@@ -93,11 +86,15 @@ class QemuHypervisor:
     async def launch(self, uid: Uid, boot: Boot) -> None:
         """Start the guest unless it lives. What an ended one left is removed first."""
         name = mark(self._rundir.owner, uid)
-        if uid in self._launching or await self._find(uid) is not None:
+        if uid in self._launching:
             return
-        program(self._recipe.qemu, package="qemu-system-x86")
         self._launching.add(uid)
         try:
+            if uid not in self._live:
+                self._adopt(uid, await self._look_at(uid))
+            if uid in self._live:
+                return
+            program(self._recipe.qemu, package="qemu-system-x86")
             async with self._starts:
                 await self._start(replace(boot, uid=uid), name)
         finally:
@@ -111,17 +108,19 @@ class QemuHypervisor:
             self._adopt(uid, look)
         self._has_looked = True
         await self._settle()
-        found = {
-            uid: self._instance(uid, look.records.get(uid)) for uid in {*look.records, *self._live, *self._launching}
-        }
-        return [instance for instance in found.values() if instance is not None]
+        # The known ones again: one that ended since the look is in neither of the other sets.
+        uids = {*look.records, *known, *self._live, *self._launching}
+        found = [self._instance(uid, look.records.get(uid)) for uid in uids]
+        return [instance for instance in found if instance is not None]
 
     async def inspect(self, uid: Uid) -> Instance | None:
-        """One VM, asked: one that does not answer within a second is `unknown`."""
+        """One VM, asked: one that does not answer in time is `unknown`."""
         vmm = None if uid in self._launching else await self._find(uid)
         if vmm is None:
             return self._instance(uid, None)
-        is_answering = await vmm.until_settled(_ANSWER_S) and await vmm.is_answering(_ANSWER_S)
+        is_answering = await vmm.until_settled(self._patience.answer_s) and await vmm.is_answering(
+            self._patience.answer_s
+        )
         instance = self._instance(uid, None)
         if instance is not None and instance.state == "running" and not is_answering:
             return replace(instance, state="unknown")
@@ -134,12 +133,12 @@ class QemuHypervisor:
             vmm.request_stop()
 
     async def kill(self, uid: Uid) -> None:
-        """SIGKILL, and wait. DriverUnavailable if the process is still there after ten seconds."""
+        """SIGKILL, and wait. DriverUnavailable if the process does not go."""
         vmm = await self._find(uid)
         if vmm is None:
             return
         vmm.kill()
-        if not await vmm.until_gone(_KILL_S):
+        if not await vmm.until_gone(self._patience.kill_s):
             raise DriverUnavailable(f"cannot end {uid}: process {vmm.pid} does not go, though killed")
 
     async def forget(self, uid: Uid) -> None:
@@ -148,12 +147,11 @@ class QemuHypervisor:
         if vmm is not None or uid in self._launching:
             raise DriverUnavailable(f"cannot forget {uid}: it lives{f' as process {vmm.pid}' if vmm else ''}")
         try:
-            await asyncio.to_thread(self._rundir.remove, uid)
+            await asyncio.to_thread(self._ends.forget, uid)
         except OSError as error:
             raise DriverUnavailable(f"cannot remove {self._rundir.of(uid)}: {error.strerror}") from error
-        self._unwritten.pop(uid, None)
 
-    async def watch(self) -> AsyncIterator[Uid]:
+    async def watch(self) -> AsyncGenerator[Uid, None]:
         """Ends, and what QMP reports of guests that stop, go on or come up. Ends with `close`."""
         queue: asyncio.Queue[Uid | None] = asyncio.Queue()
         self._watchers.add(queue)
@@ -174,13 +172,13 @@ class QemuHypervisor:
 
     async def _start(self, boot: Boot, name: str) -> None:
         vmm = await self._spawn(boot, name)
-        if await vmm.until_settled(START_S):
+        if await vmm.until_settled(self._patience.start_s):
             return
         vmm.kill()
-        await vmm.until_gone(_KILL_S)
+        await vmm.until_gone(self._patience.kill_s)
         with contextlib.suppress(OSError):
             self._rundir.remove(boot.uid)
-        raise DriverUnavailable(f"cannot start {boot.name}: QEMU did not answer within {START_S:.0f} s")
+        raise DriverUnavailable(f"cannot start {boot.name}: QEMU did not answer within {self._patience.start_s:g} s")
 
     async def _spawn(self, boot: Boot, name: str) -> Vmm:
         arguments = (self._rundir, boot, name, self._recipe, self._clock)
@@ -210,12 +208,15 @@ class QemuHypervisor:
         return look
 
     async def _find(self, uid: Uid) -> Vmm | None:
-        """The VM, if its process lives."""
+        """The VM, if its process lives. One that is being launched is its launcher's to take hold of."""
         if uid not in self._live and uid not in self._launching:
-            look = await asyncio.to_thread(self._search.for_one, uid, has_looked=self._has_looked)
+            look = await self._look_at(uid)
             if uid not in self._live and uid not in self._launching:
                 self._adopt(uid, look)
         return self._live.get(uid)
+
+    async def _look_at(self, uid: Uid) -> Look:
+        return await asyncio.to_thread(self._search.for_one, uid, has_looked=self._has_looked)
 
     def _adopt(self, uid: Uid, look: Look) -> None:
         living = self._search.open_living(uid, look)
@@ -244,6 +245,7 @@ class QemuHypervisor:
             directory=self._rundir.of(uid),
             started_at=records.started.started_at if records.started else None,
             booted=records.boot.booted if records.boot else None,
+            patience=self._patience,
             on_change=self._tell,
             on_end=self._bury,
         )
@@ -251,13 +253,13 @@ class QemuHypervisor:
         return vmm
 
     async def _settle(self) -> None:
-        """Give those that were found a second to answer."""
+        """Give those that were found the time of one answer, together."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_ANSWER_S):
+            async with asyncio.timeout(self._patience.answer_s):
                 for uid, vmm in list(self._live.items()):
                     vmm.listen()
                     if uid not in self._launching and not vmm.is_halted:
-                        await vmm.until_settled(_ANSWER_S)
+                        await vmm.until_settled(self._patience.answer_s)
 
     # Telling
 
@@ -270,48 +272,12 @@ class QemuHypervisor:
             return replace(instance, state="starting") if is_new else instance
         if uid in self._launching:
             return Instance(uid=uid, state="starting")
-        return self._ended(uid, records)
-
-    def _ended(self, uid: Uid, records: Records | None) -> Instance | None:
-        if records is None or records.exit is None:
-            # Read again: it may have ended, or been forgotten, since the look.
-            if not self._rundir.exists(uid):
-                return None
-            records = self._rundir.read(uid)
-        started = records.started
-        end = records.exit or self._unwritten.get(uid) or self._unseen(uid, started)
-        return Instance(
-            uid=uid,
-            state="exited",
-            started_at=started.started_at if started else None,
-            booted=records.boot.booted if records.boot else None,
-            exit=end,
-        )
-
-    def _unseen(self, uid: Uid, started: Started | None) -> Exit:
-        """An end that nobody saw, written down so that it is told the same way at every look."""
-        is_old = started is not None and started.identity.boot_id != processes.boot_id()
-        end = End(was_host_restarted=is_old)
-        found = exit_of(end, at=self._clock.now(), of=started.started_at if started else None)
-        self._write(uid, found)
-        return found
+        return self._ends.instance(uid, records)
 
     def _bury(self, vmm: Vmm, end: End) -> None:
-        if self._live.get(vmm.uid) is vmm:
-            del self._live[vmm.uid]
-        end = replace(end, said=self._rundir.said(vmm.uid))
-        found = exit_of(end, at=self._clock.now(), of=vmm.started_at)
-        if self._rundir.exists(vmm.uid):
-            self._write(vmm.uid, found)
-        _log.info("vm.ended", uid=vmm.uid, pid=vmm.pid, reason=found.reason, message=found.message)
+        self._live.pop(vmm.uid, None)
+        self._ends.bury(vmm, end)
         self._tell(vmm.uid)
-
-    def _write(self, uid: Uid, found: Exit) -> None:
-        try:
-            self._rundir.write_exit(uid, found)
-        except OSError as error:
-            self._unwritten[uid] = found
-            _log.warning("vm.exit_unwritten", uid=uid, error=str(error))
 
     def _tell(self, uid: Uid | None) -> None:
         for queue in self._watchers:

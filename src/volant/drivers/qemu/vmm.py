@@ -17,12 +17,29 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from msgspec import Struct
+
 from volant.clock import Instant, Uid
 from volant.drivers import Instance, InstanceState, processes
 from volant.drivers.qemu.exits import End
 from volant.drivers.qemu.handover import connect
 from volant.drivers.qemu.qmp import Monitor
 from volant.model.vm import Booted
+
+
+class Patience(Struct, frozen=True, kw_only=True):
+    """How long QEMU may take, in seconds: to its first answer, to any other, to go when killed, to go by itself.
+
+    The last is for a QEMU that has announced its end and hangs on the way out, which it does on rare panics.
+    """
+
+    start_s: float = 30.0
+    answer_s: float = 1.0
+    kill_s: float = 10.0
+    leave_s: float = 10.0
+
+
+PATIENCE = Patience()
 
 _RUNNING = frozenset({"running", "suspended"})
 _NOT_YET = frozenset({"prelaunch", "inmigrate", "restore-vm", "finish-migrate", "postmigrate"})
@@ -44,6 +61,7 @@ class Vmm:
         directory: Path,
         started_at: Instant | None,
         booted: Booted | None,
+        patience: Patience,
         on_change: Callable[[Uid], None],
         on_end: Callable[[Vmm, End], None],
     ) -> None:
@@ -58,6 +76,8 @@ class Vmm:
         self._loop = asyncio.get_running_loop()
         self._monitor: Monitor | None = None
         self._agent: socket.socket | None = None
+        self._patience = patience
+        self._last_call: asyncio.TimerHandle | None = None
         self._was_killed = False
         self._was_up = False
         self._news = asyncio.Event()
@@ -132,6 +152,8 @@ class Vmm:
         if not self.is_open:
             return
         self.is_open = False
+        if self._last_call is not None:
+            self._last_call.cancel()
         self._loop.remove_reader(self._handle)
         os.close(self._handle)
         if self._monitor is not None:
@@ -145,7 +167,7 @@ class Vmm:
         return self._monitor is not None and self._monitor.shutdown is not None
 
     def _state(self) -> InstanceState:
-        if self._monitor is None or not self.is_up or self.is_halted:
+        if self._monitor is None or not self.is_up or self._is_leaving or self.is_halted:
             return "unknown"
         if self._monitor.run_state in _RUNNING:
             return "running"
@@ -153,6 +175,8 @@ class Vmm:
 
     def _hear(self) -> None:
         self._was_up = self._was_up or self.is_up
+        if self._is_leaving and self._last_call is None:
+            self._last_call = self._loop.call_later(self._patience.leave_s, processes.kill, self._handle)
         self._news.set()
         self._on_change(self.uid)
 

@@ -1,0 +1,154 @@
+"""Artifacts over `http` and `https`.
+
+    url ──▶ scheme, credentials ──▶ vet the addresses ──▶ connect to one of them ──▶ 200: the bytes
+                   ▲                                                │
+                   └──────────── redirect, a few times ◀────────────┘
+
+The address that was vetted is the one connected to: there is no second look-up in between, while `Host` and TLS still
+say the name. Every hop is treated like the first. An error repeats neither what the server sent nor where it pointed.
+
+Deliberately absent: proxies and credentials of the environment, cookies, decompression (a digest is of bytes as
+served), resuming.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple
+
+import httpx2
+from msgspec import Struct
+
+from volant.errors import ArtifactRefused, ArtifactUnavailable
+from volant.images.addresses import Resolver, vet
+
+Sink = Callable[[bytes], Awaitable[None]]
+"""Takes the content piece by piece."""
+
+CHUNK_BYTES: Final = 1 << 20
+PORTS: Final = {"http": 80, "https": 443}
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+RETRYABLE: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What a server may ask of us. `allow` are hosts, addresses or networks that may be asked though not public."""
+
+    allow: tuple[str, ...]
+    max_bytes: int
+    idle_s: float
+    max_redirects: int
+
+
+class Hop(NamedTuple):
+    """One URL on the way, taken apart once: what is vetted and what is connected to come from the same reading."""
+
+    url: httpx2.URL
+    host: str
+    port: int
+
+
+async def fetch_http(
+    url: str, sink: Sink, *, limits: Limits, resolver: Resolver, tls: ssl.SSLContext | None = None
+) -> None:
+    """Give the content of `url` to `sink`. Raises ArtifactRefused or ArtifactUnavailable, possibly half-way."""
+    hop = parse_hop(url)
+    try:
+        async with httpx2.AsyncClient(
+            trust_env=False,
+            follow_redirects=False,
+            timeout=limits.idle_s,
+            verify=True if tls is None else tls,
+            headers={"accept-encoding": "identity", "user-agent": "volant"},
+        ) as client:
+            for _ in range(limits.max_redirects + 1):
+                response = await _ask(client, hop, limits, resolver)
+                try:
+                    if response.status_code not in REDIRECTS:
+                        await _pour(response, sink, shown(url), limits.max_bytes)
+                        return
+                    hop = _next_hop(hop, response)
+                finally:
+                    await response.aclose()
+    except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, ssl.SSLError) as error:
+        raise ArtifactUnavailable(f"cannot fetch {shown(url)}: {_said(error)}") from error
+    raise ArtifactRefused(f"cannot fetch {shown(url)}: more than {limits.max_redirects} redirects")
+
+
+def parse_hop(url: str) -> Hop:
+    """What to connect to. Raises ArtifactRefused for what is not a plain `http` or `https` URL."""
+    try:
+        parsed = httpx2.URL(url)
+        host = parsed.raw_host.decode("ascii")
+    except (httpx2.InvalidURL, ValueError):
+        raise ArtifactRefused("cannot fetch from something that is not a URL") from None
+    if parsed.userinfo:
+        raise ArtifactRefused("cannot fetch a URL with a user name or password in it")
+    if parsed.scheme not in PORTS:
+        raise ArtifactRefused(f"cannot fetch {shown(url)}: only http, https and file are fetched")
+    port = PORTS[parsed.scheme] if parsed.port is None else parsed.port
+    if not host or not 0 < port < 65536:
+        raise ArtifactRefused(f"cannot fetch {shown(url)}: it names no host and port")
+    return Hop(parsed, host, port)
+
+
+def shown(url: str) -> str:
+    """The URL without what may be secret in it: credentials and query."""
+    scheme, separator, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    path = path.partition("?")[0].partition("#")[0]
+    return f"{scheme}{separator}{authority.rpartition('@')[2].partition('?')[0]}{slash}{path}"
+
+
+async def _ask(client: httpx2.AsyncClient, hop: Hop, limits: Limits, resolver: Resolver) -> httpx2.Response:
+    """The response, its body unread, from the first vetted address that takes the connection."""
+    *others, last = await vet(hop.host, hop.port, limits.allow, resolver)
+    for address in others:
+        try:
+            return await client.send(_request(client, hop, address), stream=True)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout):
+            continue
+    return await client.send(_request(client, hop, last), stream=True)
+
+
+def _request(client: httpx2.AsyncClient, hop: Hop, address: str) -> httpx2.Request:
+    pinned = hop.url.copy_with(host=address, port=hop.port, fragment=None)
+    headers = {"host": hop.url.netloc.decode("ascii")}
+    return client.build_request("GET", pinned, headers=headers, extensions={"sni_hostname": hop.host})
+
+
+def _next_hop(hop: Hop, response: httpx2.Response) -> Hop:
+    # Joined to the URL with its name: the response only knows the address.
+    try:
+        target = str(hop.url.join(response.headers.get("location", "")))
+    except (httpx2.InvalidURL, ValueError):
+        raise ArtifactRefused("cannot follow a redirect to something that is not a URL") from None
+    following = parse_hop(target)
+    if hop.url.scheme == "https" and following.url.scheme != "https":
+        raise ArtifactRefused("cannot follow a redirect from https to http")
+    return following
+
+
+async def _pour(response: httpx2.Response, sink: Sink, label: str, max_bytes: int) -> None:
+    if response.status_code != 200:
+        kind = ArtifactUnavailable if response.status_code in RETRYABLE else ArtifactRefused
+        raise kind(f"cannot fetch {label}: the server answered {response.status_code}")
+    announced = response.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > max_bytes:
+        raise ArtifactRefused(f"cannot fetch {label}: it is larger than {max_bytes} bytes")
+    async for chunk in response.aiter_raw(CHUNK_BYTES):
+        await sink(chunk)
+
+
+def _said(error: Exception) -> str:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return "TLS failed; is the server's certificate in order?"
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
+        return "cannot connect to the server"
+    if isinstance(error, httpx2.TimeoutException):
+        return "the server was silent for too long"
+    return "the connection broke off"

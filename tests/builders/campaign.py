@@ -1,0 +1,91 @@
+"""A story played once without a fault, then once for each of its effects and each way to spoil one.
+
+    reference ──▶ effects 0..n ──▶ for each effect, for each How: play again ──▶ the same end, then quiet
+
+A plan whose fault never fired proves nothing: it is void, and counted.
+"""
+
+from __future__ import annotations
+
+import shutil
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.builders.harm import HOWS, Effect, Fault, How
+from tests.builders.rest import counts, portrait
+from tests.builders.scenarios import Scenario
+from tests.builders.world import World, play
+
+BOUND_S = 2400.0
+"""Virtual seconds to rest, whatever was spoiled: the longest that a port may be silent is half an hour."""
+
+
+class Ending(NamedTuple):
+    """How a play came out. `begin` to `end` are the positions of the effects that belong to the story."""
+
+    begin: int
+    end: int
+    effects: Sequence[Effect]
+    spoiled: Sequence[tuple[int, Effect, How]]
+    looks: dict[str, Any]
+
+
+class Tally(NamedTuple):
+    """How many plans were played, how many of them were void, and what went wrong."""
+
+    plans: int
+    void: int
+    failures: Sequence[str]
+
+
+def perform(scenario: Scenario, directory: Path, fault: Fault | None = None) -> Ending:
+    """Play it once in a directory that is empty afterwards. Raises AssertionError when it goes wrong."""
+    found: dict[str, Any] = {}
+
+    async def test(world: World) -> None:
+        await scenario.begin(world)
+        found["begin"] = len(world.record.effects)
+        await scenario.told(world)
+        await world.rest(within_s=BOUND_S)
+        found["looks"] = {**portrait(world), **counts(world)}
+        found["end"] = len(world.record.effects)
+        await world.quiet()
+
+    directory.mkdir()
+    try:
+        world = play(test, directory, plan=fault, **scenario.host)
+    finally:
+        shutil.rmtree(directory)
+    return Ending(found["begin"], found["end"], world.record.effects, world.record.spoiled, found["looks"])
+
+
+def campaign(scenario: Scenario, directory: Path, hows: Sequence[How] = HOWS) -> Tally:
+    """Every plan of a story."""
+    reference = perform(scenario, directory / "reference")
+    void, failures = 0, []
+    plans = [Fault(at, how) for at in range(reference.begin, reference.end) for how in hows]
+    for fault in plans:
+        effect = reference.effects[fault.at]
+        try:
+            ending = perform(scenario, directory / "play", fault)
+            void += not ending.spoiled
+            wrong = differences(scenario, reference, ending)
+        except Exception:
+            wrong = traceback.format_exc(limit=-1)
+        if wrong:
+            failures.append(f"{scenario.name}: {fault.how} at effect {fault.at}, {effect.op} of {effect.target}: {wrong}")
+    return Tally(len(plans), void, failures)
+
+
+def differences(scenario: Scenario, reference: Ending, ending: Ending) -> str:
+    """Where the end is not that of the reference; empty when it is."""
+    for at, effect, _ in ending.spoiled:
+        if effect != reference.effects[at]:
+            return f"the play went another way before its fault: {effect}, not {reference.effects[at]}"
+    return "\n".join(
+        f"{part} is {ending.looks[part]}, without the fault {looks}"
+        for part, looks in reference.looks.items()
+        if part not in scenario.varies and ending.looks[part] != looks
+    )

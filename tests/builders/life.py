@@ -1,0 +1,145 @@
+"""One daemon from its start to its end: the real core on the real store, between a host and a file that outlive it.
+
+    Life.run ──until killed──▶ Core: controllers, watchers, queues
+       └── kill: nothing that it still does reaches the database or the host any more
+
+Beside the core there is what a simulation wants to be able to spoil: a bus that loses news, and a driver that loses
+hints or cannot look at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+from tests.builders.virtual_time import VirtualClock
+
+from volant.bus import Bus, Listener
+from volant.clock import Uid, UidFactory
+from volant.daemon.core import Cache, Core
+from volant.drivers import Instance
+from volant.drivers.simulated import SimulatedHost, SimulatedHypervisor, SimulatedNetwork
+from volant.drivers.simulated.network import POOL
+from volant.errors import DriverUnavailable
+from volant.model.event import Committed
+from volant.reconcile.effects import Effects
+from volant.store import Store, StoreSettings
+
+SETTINGS = StoreSettings(inline=True, synchronous="off", busy_s=0.0)
+
+
+class Killed(BaseException):
+    """The daemon ends here. Not an Exception, because nothing in the daemon may catch it."""
+
+
+class Senses:
+    """How well a daemon hears and sees. `deaf`: the chance that it misses a piece of news or a hint."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.deaf = 0.0
+        self.is_blind = False
+        self._rng = rng
+
+    def miss(self) -> bool:
+        """Whether this one is missed."""
+        return self.deaf > 0 and self._rng.random() < self.deaf
+
+
+class HardOfHearing(Bus):
+    """A bus whose listeners miss some events. What streams read is complete, as it is not what this is about."""
+
+    def __init__(self, senses: Senses) -> None:
+        super().__init__()
+        self._senses = senses
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """As the bus does."""
+
+        def heard(batch: Sequence[Committed]) -> None:
+            listener([event for event in batch if not self._senses.miss()])
+
+        return super().listen(heard)
+
+    def listen_to_all(self, listener: Listener) -> Callable[[], None]:
+        """For those who check: nothing is missed."""
+        return super().listen(listener)
+
+
+class DimSighted(SimulatedHypervisor):
+    """A driver that misses some hints, and whose full look fails while it is blind."""
+
+    def __init__(self, host: SimulatedHost, clock: VirtualClock, senses: Senses) -> None:
+        super().__init__(host, clock)
+        self._senses = senses
+
+    async def observe(self) -> list[Instance]:
+        """As the driver does. Raises DriverUnavailable while blind."""
+        if self._senses.is_blind:
+            raise DriverUnavailable("cannot look at the host: the simulation has put out the light")
+        return await super().observe()
+
+    async def watch(self) -> AsyncIterator[Uid]:
+        """As the driver does, but for what is missed."""
+        async for uid in super().watch():
+            if not self._senses.miss():
+                yield uid
+
+
+class Life:
+    """One daemon. Made on a running loop; opens the database."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: VirtualClock,
+        host: SimulatedHost,
+        cache: Cache,
+        senses: Senses,
+        uids: UidFactory,
+        effects: Callable[[Life], Effects],
+        heard: Callable[[Sequence[Committed]], None],
+        seed: int,
+    ) -> None:
+        """Raises StartupError as the daemon would."""
+        bus = HardOfHearing(senses)
+        self.store = Store.open(path, bus=bus, clock=clock, uids=uids, pool=POOL, settings=SETTINGS)
+        bus.listen_to_all(heard)
+        self.is_dead = False
+        self.fault: BaseException | None = None
+        self._hypervisor = DimSighted(host, clock, senses)
+        self.core = Core(
+            store=self.store,
+            bus=bus,
+            hypervisor=self._hypervisor,
+            network=SimulatedNetwork(host, clock),
+            cache=cache,
+            clock=clock,
+            rng=random.Random(seed),
+            node="host-1",
+            effects=effects(self),
+        )
+        self._run: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Live until killed. An end that nobody asked for is kept in `fault`."""
+        self._run = asyncio.create_task(self.core.run(), name="daemon")
+        try:
+            await asyncio.wait([self._run])
+        finally:
+            self.kill()
+            await asyncio.wait([self._run])
+            await self._hypervisor.close()
+        if self.fault is None and not self._run.cancelled():
+            error = self._run.exception()
+            _, self.fault = error.split(Killed) if isinstance(error, BaseExceptionGroup) else (None, error)
+
+    def kill(self) -> None:
+        """`kill -9`. From now on this daemon changes nothing, whatever its tasks do before they are gone."""
+        if not self.is_dead:
+            self.is_dead = True
+            self.store.abandon()
+        if self._run is not None:
+            self._run.cancel()

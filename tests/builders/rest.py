@@ -1,0 +1,130 @@
+"""Rest: the world is as users wish, the store says so, and the host holds nothing else.
+
+`unrest` lists what is still in the way, so that a wait that fails says what it waited for. `portrait` is what two worlds
+at rest are compared by: names, addresses, power and counts, and nothing that differs from run to run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from volant.errors import Unavailable
+from volant.model.conditions import is_true
+from volant.model.deployment import AVAILABLE, PROGRESSING
+from volant.model.plugin import READY, is_complete
+from volant.model.plugin import digests as digests_of
+from volant.model.vm import VM, is_ready, status_word
+
+if TYPE_CHECKING:
+    from tests.builders.wishes import Wish
+    from tests.builders.world import World
+
+
+def unrest(world: World) -> list[str]:
+    """What is not at rest. Raises Unavailable while no daemon runs."""
+    if not world.store.healthy:
+        raise Unavailable("cannot be at rest: the store is in trouble")
+    return [*_plugins(world), *_deployments(world), *_vms(world), *_host(world)]
+
+
+def portrait(world: World) -> dict[str, Any]:
+    """What the world looks like at rest."""
+    store = world.store
+    names = {vm.meta.uid: vm.meta.name for vm in store.vms()}
+    return {
+        "vms": {vm.meta.name: (status_word(vm), vm.spec.address, is_ready(vm)) for vm in store.vms()},
+        "deployments": {d.meta.name: (d.spec.replicas, d.status.ready_replicas) for d in store.deployments()},
+        "plugins": {p.meta.name: (p.spec.enabled, is_complete(p)) for p in store.plugins()},
+        "guests": sorted(names.get(g.uid, g.uid) for g in world.host.alive()),
+        "networks": sorted(names.get(uid, uid) for uid in world.host.networks),
+        "files": sorted(world.cache.files),
+    }
+
+
+def counts(world: World) -> dict[str, Counter[str]]:
+    """What was started and ended on the way, by name: faults of the daemon are no reason for more of it (Sieve)."""
+    replay = world.oracles.replay
+    counted = ("vm.created", "vm.started", "vm.deleted", "deployment.deleted", "plugin.ready")
+    told = {kind: Counter(e.key.name for e in replay.events if e.type == kind) for kind in counted}
+    launches = Counter({world.oracles.name(uid): n for uid, n in world.host.launches.items()})
+    return {**told, "launches": launches}
+
+
+def _plugins(world: World) -> Iterable[str]:
+    plugins = {p.meta.name: p for p in world.store.plugins()}
+    if plugins.keys() != world.users.plugins.keys():
+        yield f"there are plugins {sorted(plugins)}, wished are {sorted(world.users.plugins)}"
+    for name, plugin in plugins.items():
+        if plugin.spec.enabled != world.users.plugins.get(name):
+            yield f"plugin {name} is enabled or disabled otherwise than wished"
+        if not (is_complete(plugin) and is_true(plugin.status.conditions, READY)):
+            yield f"plugin {name} is not ready: {plugin.status}"
+        if plugin.status.observed_generation != plugin.meta.generation:
+            yield f"plugin {name} has not been looked at"
+
+
+def _deployments(world: World) -> Iterable[str]:
+    wishes, store = world.users.deployments, world.store
+    deployments = {d.meta.name: d for d in store.deployments()}
+    if deployments.keys() != wishes.keys():
+        yield f"there are deployments {sorted(deployments)}, wished are {sorted(wishes)}"
+    for name in deployments.keys() & wishes.keys():
+        meta, status, wish = deployments[name].meta, deployments[name].status, wishes[name]
+        if (status.observed_generation, status.replicas, status.ready_replicas) != (meta.generation, wish, wish):
+            yield f"deployment {name} reports {status}, wished are {wish}"
+        if not (is_true(status.conditions, AVAILABLE) and is_true(status.conditions, PROGRESSING)):
+            yield f"deployment {name} is not available or does not progress: {status.conditions}"
+        if len(world.children(name)) != wish:
+            yield f"deployment {name} has {world.children(name)}, wished are {wish}"
+
+
+def _vms(world: World) -> Iterable[str]:
+    wishes, found = world.users.vms, set()
+    for vm in world.store.vms():
+        name = vm.meta.name
+        found.add(name)
+        wish = wishes.get(name)
+        if wish is None and (vm.meta.owner is None or vm.meta.owner.name not in world.users.deployments):
+            yield f"{name} is there, and nobody wishes for it"
+        yield from (f"{name}: {why}" for why in _vm(world, vm, wish or "running"))
+    if missing := wishes.keys() - found:
+        yield f"{sorted(missing)} are wished for and not there"
+
+
+def _vm(world: World, vm: VM, wish: Wish) -> Iterable[str]:
+    """The store says what is wished, and the host is what the store says."""
+    status, word = vm.status, status_word(vm)
+    if vm.meta.is_deleting or status.observed_generation != vm.meta.generation:
+        yield "it is on its way out, or has not been looked at"
+    if word != {"running": "running", "stopped": "stopped", "held": "error"}[wish]:
+        yield f"it is {word}, wished is {wish}: {status}"
+    alive = world.host.alive(vm.meta.uid)
+    if [guest.pid for guest in alive] != ([] if status.pid is None else [status.pid]):
+        yield f"its pid is {status.pid}, on the host are {[guest.pid for guest in alive]}"
+    if status.stop_deadline is not None or status.next_restart_at is not None:
+        yield "it waits for a deadline"
+    if wish == "running" and not (is_ready(vm) and all(guest.is_running for guest in alive)):
+        yield f"it is not ready: {status.conditions}"
+    if wish == "running" and vm.meta.uid not in world.host.networks:
+        yield "it is not on the network"
+
+
+def _host(world: World) -> Iterable[str]:
+    """No leak: whatever is on the host has a row that answers for it."""
+    store = world.store
+    known = store.uids("VM")
+    running = {vm.meta.uid for vm in store.vms() if vm.status.pid is not None}
+    for what, uids in (("process or record", [g.uid for g in world.host.guests()]), ("process", _alive(world))):
+        if strangers := [world.oracles.name(uid) for uid in uids if uid not in running]:
+            yield f"a {what} of {strangers} is left"
+    if strangers := [world.oracles.name(uid) for uid in world.host.networks if uid not in known]:
+        yield f"a network of {strangers} is left"
+    used = {digest for plugin in store.plugins() for digest in digests_of(plugin).values()}
+    if left := world.cache.files - used:
+        yield f"files {sorted(left)} are left"
+
+
+def _alive(world: World) -> list[str]:
+    return [guest.uid for guest in world.host.alive()]

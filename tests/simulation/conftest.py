@@ -1,0 +1,18 @@
+"""What the simulations share: silence of the log, which would cost more than the simulations themselves."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+
+@pytest.fixture(autouse=True)
+def silence() -> Iterator[None]:
+    """Nothing is logged: a failure tells the stories of its keys."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.configure(**before)

@@ -1,0 +1,23 @@
+"""The daemon ends, or a port fails, at every effect of every story: the end is the same, and then there is quiet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.builders.campaign import campaign
+from tests.builders.scenarios import SCENARIOS
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_whatever_is_spoiled_the_end_is_the_same(
+    name: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """L7, V12, D2, D3, P2, P7, P10: a crash before and after each effect, each error, each lost answer, each repeat."""
+    plans, void, failures = campaign(SCENARIOS[name], tmp_path)
+    record_property("plans", plans)
+    record_property("void", void)
+    assert not failures, f"{len(failures)} of {plans} plans:\n\n" + "\n\n".join(failures[:5])
+    assert plans > 0
+    assert void == 0
