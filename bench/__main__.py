@@ -59,13 +59,10 @@ def _introduce() -> None:
     os.sched_setaffinity(0, host.CLIENT_CORES)
     with temporary() as directory:
         kind = file_system_text(directory)
-    print(
-        f"Medians [lowest-highest] of interleaved rounds. {len(host.ALL_CORES)} cores, Python {sys.version.split()[0]}."
-    )
-    print(f"Server on core {min(host.SERVER_CORES)}, clients on core {max(host.CLIENT_CORES)}. Database on {kind}.")
-    print(
-        "foreign load: what everything else on this machine took of all cores meanwhile; ratios bear it, rates do not."
-    )
+    print("Medians [lowest-highest] of interleaved rounds.")
+    print(f"{len(host.ALL_CORES)} cores, Python {sys.version.split()[0]}, database on {kind}.")
+    print(f"Server on core {min(host.SERVER_CORES)}, clients on core {max(host.CLIENT_CORES)}.")
+    print("Foreign load is what others on this machine took of all cores. Ratios bear some of it, rates none.")
     if host.SERVER_CORES == host.CLIENT_CORES:
         print("One core only: servers and clients share it, and every figure suffers.")
 

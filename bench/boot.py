@@ -23,7 +23,7 @@ def measure(run: Run) -> None:
     theirs: list[float] = []
     with hypervisor(run) as (daemon, manifest), temporary() as home:
         how = first_recipe(daemon, manifest["name"], home)  # both sides read the same files: this warms them for both
-        for n in range(run.pick(6, 3)):
+        for n in range(run.pick(6, 2)):
             # The order changes every round, so that neither side always has the fresher machine.
             for side in ((0, 1), (1, 0))[n % 2]:
                 if side:

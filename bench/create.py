@@ -21,7 +21,7 @@ from bench.commits import commit
 from bench.figures import Spread, ratios
 from bench.load import closed
 from bench.report import NotMeasured
-from bench.rounds import CONNECTIONS, Round, cpu_times, rates, slice_of, text
+from bench.rounds import CONNECTIONS, Round, cpu_times, rates, show, slice_of
 from bench.run import Run, running, settle, wait_running
 from bench.servers import PLUGIN, Daemon, Server, baseline, simulated, temporary
 from bench.wire import request
@@ -57,9 +57,9 @@ def measure(run: Run) -> None:
             _round_starting(bare, starting, seconds)
             lone.append(commit(directory, 2 * seconds).rate)
     out = run.out
-    out.row("bare endpoint, POST", text(waiting.bare + starting.bare))
+    show(out, "bare endpoint, POST", waiting.bare + starting.bare)
     for side, what in ((waiting, "nothing to start"), (starting, "every VM starts")):
-        out.row(f"POST /vms, {what}", text(side.ours))
+        show(out, f"POST /vms, {what}", side.ours)
         out.goal(f"{what} / bare endpoint", ratios(rates(side.ours), rates(side.bare)), 0.40, ">=")
         cpu = ratios(cpu_times(side.bare), cpu_times(side.ours))
         out.row(f"  by CPU time: bare endpoint / {what}", cpu.text("x"))

@@ -1,8 +1,9 @@
-"""`events`: from a write to its event at every reader, 100 and 1,000 of them, at 10,000 deliveries a second.
+"""`events`: from a write to its event at every reader, 100 and 1,000 of them, at 10,000 such deliveries a second.
 
 Each write enables or disables a plugin. The time counts from when the request is sent to when a reader has the whole
 frame, over all readers: request, commit, encoding and fan-out, so it is an upper bound of commit -> reader. The same
-write's own answer, with nobody listening, stands beside it; the difference is what listening costs.
+write's own answer, with nobody listening, stands beside it; the difference is what listening costs. The plugin
+controller writes what it has seen after each, so readers are sent twice as many events as there are writes.
 """
 
 from __future__ import annotations
@@ -31,11 +32,12 @@ def measure(run: Run) -> None:
         run.out.row("the write's answer, nobody listening, p50", Spread.of(alone).text("ms"))
         for count in (100, 1_000):
             results = [_fan_out(daemon, count, seconds) for _ in range(rounds)]
-            p50, p99, share, client = (Spread.of(values) for values in zip(*results, strict=True))
+            p50, p99, share, client, delivered = (Spread.of(values) for values in zip(*results, strict=True))
             rate = DELIVERIES / count
             run.out.row(f"write -> event, {count:,} readers, {rate:.0f} writes/s, p50", p50.text("ms"))
             run.out.row("  p99", p99.text("ms"))
-            run.out.row("  share of a core", f"daemon {share.median:.0%}, readers {client.median:.0%}")
+            cores = f"daemon {share.median:.0%} of a core, readers {client.median:.0%}"
+            run.out.row("  deliveries of all events", f"{delivered.text('/s')}, {cores}")
 
 
 def _toggle(daemon: Daemon, is_on: bool) -> bytes:
@@ -53,7 +55,7 @@ def _alone(daemon: Daemon, count: int = 100) -> float:
         readers.close()
 
 
-def _fan_out(daemon: Daemon, count: int, seconds: float) -> tuple[float, float, float, float]:
+def _fan_out(daemon: Daemon, count: int, seconds: float) -> tuple[float, ...]:
     arrivals = [array("d") for _ in range(count)]
     readers = Readers()
     try:
@@ -64,6 +66,7 @@ def _fan_out(daemon: Daemon, count: int, seconds: float) -> tuple[float, float, 
         sent = _write(daemon, readers, call, DELIVERIES / count, seconds)
         readers.until("every reader has every event", lambda: all(len(a) >= len(sent) for a in arrivals), 30)
         window.close()
+        delivered = sum(len(reader.ids) for reader in readers.all) / window.seconds
         client = (time.process_time() - cpu) / window.seconds
         call.close()
     finally:
@@ -71,7 +74,7 @@ def _fan_out(daemon: Daemon, count: int, seconds: float) -> tuple[float, float, 
     if any(len(times) != len(sent) for times in arrivals):
         raise NotMeasured("a reader saw more events than there were writes")
     delays = array("d", (at - began for times in arrivals for at, began in zip(times, sent, strict=True)))
-    return percentile(delays, 0.5) * 1e3, percentile(delays, 0.99) * 1e3, window.share, client
+    return percentile(delays, 0.5) * 1e3, percentile(delays, 0.99) * 1e3, window.share, client, delivered
 
 
 def _note(times: array[float], frame: bytes, now: float) -> None:

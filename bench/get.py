@@ -9,7 +9,7 @@ import itertools
 import random
 
 from bench.figures import ratios
-from bench.rounds import Round, cpu_times, rates, slice_of, text
+from bench.rounds import Round, cpu_times, rates, show, slice_of
 from bench.run import Run, deploy, settle, wait_running
 from bench.servers import baseline, simulated
 from bench.wire import request
@@ -37,7 +37,7 @@ def measure(run: Run) -> None:
                 slice_of(bare, hello, seconds, 200, bares[-1])
                 slice_of(daemon, gets, seconds, 200, ours[-1])
     out = run.out
-    out.row("bare endpoint, GET", text(bares))
-    out.row(f"GET /vms/{{name}}, {count:,} VMs", text(ours))
+    show(out, "bare endpoint, GET", bares)
+    show(out, f"GET /vms/{{name}}, {count:,} VMs", ours)
     out.goal("GET / bare endpoint", ratios(rates(ours), rates(bares)), 0.70, ">=")
     out.row("  by CPU time: bare endpoint / GET", ratios(cpu_times(bares), cpu_times(ours)).text("x"))

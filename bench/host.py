@@ -48,6 +48,23 @@ def stat_fields(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
+class Foreign:
+    """What others take of the cores from now on: all that is busy, less this process and the children it waited for."""
+
+    def __init__(self) -> None:
+        self._before = (time.monotonic(), _busy_s(), _own_s())
+
+    def share(self) -> float:
+        """Of all cores, so far."""
+        at, busy, own = self._before
+        taken = _busy_s() - busy - (_own_s() - own)
+        return max(0.0, taken / (time.monotonic() - at) / len(ALL_CORES))
+
+
+def _own_s() -> float:
+    return sum(os.times()[:4])
+
+
 class Window:
     """How much CPU went where between its making and `close`, as shares of one core."""
 

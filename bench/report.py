@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bench.figures import Spread, number
+from bench.host import Foreign
 
 
 class NotMeasured(Exception):
@@ -46,16 +47,19 @@ class Report:
     goals: list[Goal] = field(default_factory=list)
     missing: list[tuple[str, str]] = field(default_factory=list)
     current: str = ""
+    foreign: dict[str, float] = field(default_factory=dict)
     _began: float = 0.0
+    _others: Foreign = field(default_factory=Foreign)
 
     def open(self, name: str, title: str) -> None:
         """Start the block of one measurement."""
-        self.current, self._began = name, time.monotonic()
+        self.current, self._began, self._others = name, time.monotonic(), Foreign()
         print(f"\n{name}: {title}", flush=True)
 
     def close(self) -> None:
         """End the block."""
-        print(f"  ({time.monotonic() - self._began:.0f} s)", flush=True)
+        share = self.foreign[self.current] = self._others.share()
+        print(f"  ({time.monotonic() - self._began:.0f} s, foreign load {share:.0%})", flush=True)
 
     def row(self, label: str, text: str) -> None:
         """One figure."""
@@ -87,7 +91,8 @@ class Report:
         """Every goal once more; the exit status."""
         print("\nGoals (medians; a goal that is not met fails nothing)")
         for goal in self.goals:
-            print(f"  {goal.measurement:<9} {goal.what:<44} {goal.text()}")
+            beside = f"foreign load {self.foreign[goal.measurement]:.0%}"
+            print(f"  {goal.measurement:<9} {goal.what:<36} {goal.text()}   ({beside})")
         for name, why in self.missing:
             print(f"  {name:<9} NOT MEASURED: {why}")
         return 1 if self.missing else 0

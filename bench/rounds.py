@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from bench.figures import Spread, percentile
 from bench.host import Window
 from bench.load import Load, closed
+from bench.report import Report
 from bench.servers import Server
 
 CONNECTIONS = 64
@@ -69,13 +70,12 @@ def cpu_times(rounds: Iterable[Round]) -> list[float]:
     return [one.cpu_us for one in rounds]
 
 
-def text(rounds: Sequence[Round]) -> str:
-    """One line for one side."""
+def show(out: Report, label: str, rounds: Sequence[Round]) -> None:
+    """Print one side."""
     p50, p99 = (Spread.of(percentile(one.latencies, share) * 1e3 for one in rounds).median for share in (0.5, 0.99))
     client = Spread.of(one.client_cpu_s / one.seconds for one in rounds).median
     foreign = Spread.of(one.foreign_s / one.seconds for one in rounds).median
     cpu = Spread.of(cpu_times(rounds)).median
-    tail = (
-        f"p50 {p50:.1f} p99 {p99:.1f} ms, {cpu:.0f} us CPU each, client share {client:.0%}, foreign load {foreign:.0%}"
-    )
-    return f"{Spread.of(rates(rounds)).text('/s')}, {tail}"
+    out.row(label, Spread.of(rates(rounds)).text("/s"))
+    out.row("", f"p50 {p50:.1f} p99 {p99:.1f} ms, {cpu:.0f} us CPU each")
+    out.row("", f"client share {client:.0%}, foreign load {foreign:.0%}")

@@ -53,13 +53,16 @@ setup_host() {
     [ -x /bin/busybox ] && ! ldd /bin/busybox >/dev/null 2>&1 || missing="$missing busybox-static"
     # shellcheck disable=SC2086 # a list of words
     [ -z "$missing" ] || need_packages $missing
-    if ! "$VENV/bin/volant" image kernel --cache .cache/volant --if-present; then
+    if ! "$VENV/bin/volant" image kernel --cache .cache/volant --if-present >/dev/null; then
         # Fetching needs package lists; unpacking needs no root, and nothing of it is installed.
         "$VENV/bin/volant" image kernel --cache .cache/volant \
             || { as_root apt-get update -qq && "$VENV/bin/volant" image kernel --cache .cache/volant; } \
             || die "cannot fetch a guest kernel. Run: sudo apt-get update, then try again."
     fi
-    [ -f .cache/volant/hello/hello.json ] || "$VENV/bin/volant" image build hello --cache .cache/volant --output .cache/volant/hello
+    manifest=.cache/volant/hello/hello.json
+    if [ ! -f "$manifest" ] || [ -n "$(find src/volant/images -newer "$manifest" -print -quit)" ]; then
+        "$VENV/bin/volant" image build hello --cache .cache/volant --output "${manifest%/*}" >&2
+    fi
 }
 
 case "${1:-all}" in

@@ -96,10 +96,11 @@ def a_boot(
 
 def a_hello_boot(uid: Uid, attachment: Attachment, *, name: str = "web-1") -> Boot:
     """The demo's guest: busybox on Debian's kernel."""
-    assert (HELLO / "vmlinuz").exists(), "there is no guest to boot. Run: make setup"
+    built = [path for path in (HELLO / "vmlinux", HELLO / "vmlinuz") if path.exists()]
+    assert built, "there is no guest to boot. Run: make setup"
     return a_boot(
         uid,
-        HELLO / "vmlinuz",
+        built[0],
         name=name,
         attachment=attachment,
         initramfs=HELLO / "initramfs.gz",

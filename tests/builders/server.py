@@ -25,6 +25,7 @@ from msgspec.structs import replace
 from tests.builders.objects import a_plugin, running_status, stopped_status
 
 from volant.api import Check, Deps, HealthReport, SystemFacts, create_app
+from volant.api.stream import Streams
 from volant.bus import Bus
 from volant.clock import SystemClock, random_uid
 from volant.daemon.server import Server, bind
@@ -172,6 +173,7 @@ class Served:
     """A running API and everything around it."""
 
     deps: Deps
+    streams: Streams
     server: Server
     port: int
     http: httpx2.AsyncClient
@@ -275,7 +277,8 @@ async def serving(
     )
     known: dict[str, Any] = {"info": lambda: FACTS, "health": health, **deps}
     hands = Deps(store=store, bus=bus, clock=clock, stopping=asyncio.Event(), **known)
-    server, sock = Server(create_app(hands), hands.stopping), bind("127.0.0.1", 0)
+    app = create_app(hands)
+    server, sock = Server(app, hands.stopping), bind("127.0.0.1", 0)
     port = sock.getsockname()[1]
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -284,7 +287,7 @@ async def serving(
                 await asyncio.sleep(0)
             base = f"http://127.0.0.1:{port}/api/v1"
             async with httpx2.AsyncClient(base_url=base, timeout=PATIENCE_S, trust_env=False) as http:
-                yield Served(hands, server, port, http, health)
+                yield Served(hands, app.context.streams, server, port, http, health)
             server.should_exit = True
             await run
     finally:

@@ -39,11 +39,13 @@ from volant.model.vm import VM, StatusWord, status_word
 from volant.store import Store
 
 DOWN_S = 1.0
-STEP_S = 0.1
+STEP_S = 0.2
 CALM = Behaviour(launch_s=0.05, boot_s=0.5, stop_s=0.3)
 """A guest that starts, stops and never fails."""
 QUIET_S = 600.0
 SETTLE_S = 5.0
+MAX_TURNS = 200_000
+"""Of the loop, in one world: a spin is found out in seconds."""
 
 
 class File(NamedTuple):
@@ -327,7 +329,7 @@ def play(test: Test, directory: Path, *, plan: Plan | None = None, seed: int = 1
         world.check()
         return world
 
-    return run_virtual(main)
+    return run_virtual(main, max_iterations=MAX_TURNS)
 
 
 def in_world(**options: Any) -> Callable[[Test], Callable[[Path], None]]:

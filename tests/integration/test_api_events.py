@@ -10,6 +10,7 @@ import pytest
 from tests.builders.objects import a_plugin, uid_of
 from tests.builders.server import Frame, Served, serving
 
+from volant.api.events import MAX_STREAMS
 from volant.model.event import REFERENCE_VM_EVENTS, Happening
 from volant.model.meta import Key
 from volant.store import StoreSettings
@@ -272,6 +273,25 @@ async def test_every_stream_hears_of_the_end_and_the_server_ends(tmp_path: Path)
             assert [frame.event for frame in await stream.rest()] == ["plugin.installed"] * 3 + ["bye"]
         for stream in (*streams, stalled):
             await stream.close()
+
+
+async def test_a_reader_that_hangs_up_is_noticed(tmp_path: Path) -> None:
+    async with serving(tmp_path) as api:
+        async with api.events("/events"), api.events("/events/vms"):
+            assert api.streams.open == 2
+        async with asyncio.timeout(20):
+            while api.streams.open:
+                await asyncio.sleep(0.002)
+
+
+async def test_there_is_an_end_to_how_many_streams_are_open(tmp_path: Path) -> None:
+    """G8"""
+    async with serving(tmp_path) as api:
+        api.streams.open = MAX_STREAMS
+        answer = await api.get("/events")
+        assert (answer.status_code, answer.json()["code"]) == (503, "too_many_streams")
+        assert answer.headers["retry-after"]
+        api.streams.open = 0
 
 
 async def test_a_stopping_daemon_opens_no_streams(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from volant.clock import Uid, random_uid
 from volant.drivers import Boot, processes
 from volant.drivers.qemu import QemuHypervisor
 from volant.drivers.qemu.handover import connect
+from volant.drivers.qemu.rundir import RunDir
 from volant.drivers.user import UserNetwork
 from volant.errors import DriverRefused, DriverUnavailable
 
@@ -73,10 +74,10 @@ async def test_launching_again_changes_nothing(driver: QemuHypervisor, uid: Uid,
     assert await the_pid(driver, uid) == pid
 
 
-async def test_two_launches_at_once_start_one_process(driver: QemuHypervisor, uid: Uid, idle: Boot) -> None:
+async def test_two_launches_at_once_start_one_process(driver: QemuHypervisor, run: Path, uid: Uid, idle: Boot) -> None:
     await asyncio.gather(driver.launch(uid, idle), driver.launch(uid, idle))
     assert len(await driver.observe()) == 1
-    assert len(processes.marks("volant-", owners={os.geteuid(), 65534})) >= 1
+    assert len(processes.marks(f"volant-{RunDir(run).owner}-", owners={os.geteuid(), 65534})) == 1
 
 
 async def test_a_vm_is_starting_until_it_runs(driver: QemuHypervisor, uid: Uid, idle: Boot) -> None:
@@ -91,7 +92,9 @@ async def test_a_vm_is_starting_until_it_runs(driver: QemuHypervisor, uid: Uid, 
     assert seen <= {None, "starting", "running"}
 
 
-async def test_a_launch_that_is_cancelled_loses_no_process(driver: QemuHypervisor, uid: Uid, idle: Boot) -> None:
+async def test_a_launch_that_is_cancelled_loses_no_process(
+    driver: QemuHypervisor, run: Path, uid: Uid, idle: Boot
+) -> None:
     """Q12: at whatever point it is cut off, the process is known, or there is none."""
     for delay_s in (0.0, 0.001, 0.004, 0.01, 0.02):
         launching = asyncio.ensure_future(driver.launch(uid, idle))
@@ -99,14 +102,10 @@ async def test_a_launch_that_is_cancelled_loses_no_process(driver: QemuHyperviso
         launching.cancel()
         await asyncio.wait({launching})
         known = {one.pid for one in await driver.observe() if one.pid is not None}
-        marked = processes.marks(f"volant-{owner(driver)}-", owners={os.geteuid(), 65534})
+        marked = processes.marks(f"volant-{RunDir(run).owner}-", owners={os.geteuid(), 65534})
         assert known == set(marked.values())
         await driver.kill(uid)
         await driver.forget(uid)
-
-
-def owner(driver: QemuHypervisor) -> str:
-    return driver._rundir.owner
 
 
 async def test_a_missing_kernel_is_worth_another_try(driver: QemuHypervisor, uid: Uid, run: Path) -> None:

@@ -41,7 +41,7 @@ class Read(NamedTuple):
 def read(archive: bytes) -> list[Read]:
     """Every entry before the trailer, checking alignment on the way."""
     source = io.BytesIO(archive)
-    found = []
+    found: list[Read] = []
     while True:
         assert source.tell() % 4 == 0
         assert source.read(6) == b"070701"

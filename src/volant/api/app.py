@@ -54,14 +54,14 @@ class Api(Starlette):
         # A path with a slash too many is another path: a redirect would make a GET of a POST.
         self.router.redirect_slashes = False
         self.router.default = no_such_path
-        self._context = context
+        self.context = context
 
     def build_middleware_stack(self) -> ASGIApp:
         """One layer."""
-        return Front(self.router, self._context)
+        return Front(self.router.app, self.context)
 
 
-def create_app(deps: Deps) -> Starlette:
+def create_app(deps: Deps) -> Api:
     """The ASGI application. Needs no lifespan: it has nothing that must be started or stopped."""
     waits, streams = Waits(deps.bus, deps.stopping), Streams(deps.bus)
     return Api(Context(deps=deps, waits=waits, streams=streams))

@@ -22,7 +22,7 @@ from volant.api.deps import Deps
 from volant.api.stream import Streams
 from volant.api.waiting import Waits
 from volant.bus import Bus
-from volant.errors import PreconditionFailed, TooLarge
+from volant.errors import Invalid, PreconditionFailed, TooLarge
 from volant.model.event import EventType, Happening
 from volant.model.meta import Meta
 from volant.store import Store
@@ -124,6 +124,8 @@ class Call:
         chunks, size = [], 0
         while True:
             message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Invalid("cannot read the body: it ends before it is complete", code="malformed_json")
             chunk = message.get("body", b"")
             size += len(chunk)
             if size > MAX_BODY:

@@ -10,7 +10,7 @@ from volant.errors import StartupError
 from volant.images.hello import build_hello
 from volant.images.kernel import fetch_kernel, find_kernel
 
-DIRECTORY = click.Path(file_okay=False, path_type=Path)
+DIRECTORY = click.Path(file_okay=False, resolve_path=True, path_type=Path)
 CACHE = click.option(
     "--cache", type=DIRECTORY, default=Path(".cache/volant"), show_default=True, help="Where unpacked kernels are kept."
 )
@@ -43,5 +43,5 @@ def build(what: str, cache: Path, output: Path, busybox: str) -> None:
     found = find_kernel(cache / "kernel")
     if found is None:
         raise StartupError(f"cannot build {what}: there is no guest kernel in {cache}. Run: volant image kernel")
-    built = build_hello(output.absolute(), found, Path(busybox))
+    built = build_hello(output, found, Path(busybox))
     click.echo(str(built.manifest))

@@ -19,6 +19,7 @@ import gc
 import os
 import platform
 import random
+import resource
 import signal
 import socket
 from collections.abc import Iterator
@@ -50,6 +51,7 @@ GC_THRESHOLD = 50_000
 def run(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; the exit status. Raises StartupError when it cannot start."""
     _prepare(settings.data_dir)
+    _allow_descriptors()
     lock = DataDirLock.acquire(settings.data_dir)
     try:
         sock = bind(*settings.address)
@@ -69,6 +71,12 @@ def _prepare(data_dir: Path) -> None:
         raise StartupError(f"cannot use {data_dir} as data directory: {exc.strerror}. Use --data-dir.") from None
     if not os.access(data_dir, os.W_OK | os.X_OK):
         raise StartupError(f"cannot use {data_dir} as data directory: it is not writable. Use --data-dir.")
+
+
+def _allow_descriptors() -> None:
+    """Take what the host allows: each guest and each stream costs descriptors, and the usual soft limit is 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve(settings: Settings, sock: socket.socket) -> int:

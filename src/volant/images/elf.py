@@ -94,5 +94,5 @@ def _sections(data: bytes, header: _Header) -> Iterator[tuple[int, int, int]]:
 def _unpack(layout: struct.Struct, data: bytes, offset: int) -> tuple[int, ...]:
     try:
         return layout.unpack_from(data, offset)
-    except struct.error as error:
+    except (struct.error, OverflowError) as error:  # OverflowError: an offset beyond any file
         raise ValueError(f"a truncated ELF file: {error}") from error

@@ -45,7 +45,7 @@ obey_agent() { # the port's device file
   exec 3<>"$1"
   while :; do
     # A write to the port waits until the host has opened its end; a read would return at once instead, and a loop
-    # around it would burn the processor of every idle guest.
+    # around it would burn the processor of every idle guest. The line itself says that the button works, too.
     echo "volant: agent of $name" >&3
     while read -r order <&3; do
       case $order in
@@ -56,8 +56,8 @@ obey_agent() { # the port's device file
   done
 }
 
-obey_button() { # the button's device file
-  dd if="$1" of=/dev/null bs=24 count=1 2>/dev/null && leave poweroff
+obey_button() { # its events come on descriptor 4
+  dd of=/dev/null bs=24 count=1 <&4 2>/dev/null && leave poweroff
 }
 
 load network
@@ -83,11 +83,13 @@ echo "volant: ready"
 hostname "$name"
 ip link set lo up
 load extras
+for input in /sys/class/input/event*; do
+  read -r label <"$input/device/name" || continue
+  # Opened here and not in the background: from now on no press is lost.
+  if [ "$label" = "Power Button" ] && exec 4<"/dev/input/${input##*/}"; then obey_button & fi
+done
 for port in /sys/class/virtio-ports/*; do
   read -r label <"$port/name" && [ "$label" = org.volant.agent.0 ] && obey_agent "/dev/${port##*/}" &
-done
-for input in /sys/class/input/event*; do
-  read -r label <"$input/device/name" && [ "$label" = "Power Button" ] && obey_button "/dev/input/${input##*/}" &
 done
 
 # The kernel panics when its first program ends.

@@ -13,6 +13,7 @@ served), resuming.
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
@@ -29,6 +30,8 @@ Sink = Callable[[bytes], Awaitable[None]]
 CHUNK_BYTES: Final = 1 << 20
 PORTS: Final = {"http": 80, "https": 443}
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+# What a resolver is given: a name, an IPv4 or an IPv6 address. No escapes, no scopes.
+_HOST: Final = re.compile(r"[0-9A-Za-z._-]+|[0-9A-Fa-f:.]+")
 RETRYABLE: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -88,7 +91,7 @@ def parse_hop(url: str) -> Hop:
     if parsed.scheme not in PORTS:
         raise ArtifactRefused(f"cannot fetch {shown(url)}: only http, https and file are fetched")
     port = PORTS[parsed.scheme] if parsed.port is None else parsed.port
-    if not host or not 0 < port < 65536:
+    if _HOST.fullmatch(host) is None or not 0 < port < 65536:
         raise ArtifactRefused(f"cannot fetch {shown(url)}: it names no host and port")
     return Hop(parsed, host, port)
 

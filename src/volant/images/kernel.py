@@ -112,7 +112,6 @@ def modules_in_order(kernel: Kernel, names: Sequence[str]) -> list[Module]:
     name the kernel has built in is passed over; one it does not know is a StartupError.
     """
     files = {_module_name(path): path for path in sorted(kernel.modules_dir.rglob("*.ko*")) if _is_module(path)}
-    built_in = _built_in(kernel)
     ordered: list[Module] = []
     seen = _built_in(kernel)
 
@@ -155,8 +154,9 @@ def _run(command: list[str], directory: Path, timeout_s: float) -> str:
         done = subprocess.run(
             command, cwd=directory, capture_output=True, text=True, errors="replace", timeout=timeout_s, check=False
         )
-    except FileNotFoundError as error:
-        raise StartupError(f"cannot fetch a guest kernel: {command[0]} is missing; it takes a Debian host") from error
+    except OSError as error:
+        why = f"cannot run {command[0]} ({error.strerror})"
+        raise StartupError(f"cannot fetch a guest kernel: {why}; it takes a Debian host") from error
     except subprocess.TimeoutExpired as error:
         raise StartupError(f"cannot fetch a guest kernel: {command[0]} took longer than {timeout_s:.0f} s") from error
     if done.returncode != 0:

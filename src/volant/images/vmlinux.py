@@ -30,7 +30,7 @@ _PVH_NOTE: Final = (b"Xen", 18)
 
 def uncompressed(image: bytes) -> bytes | None:
     """The ELF kernel inside a bzImage, if it can be read and has an entry for QEMU; else None."""
-    if image[_MAGIC_AT : _MAGIC_AT + 4] != b"HdrS":
+    if image[_MAGIC_AT : _MAGIC_AT + 4] != b"HdrS" or len(image) < _PAYLOAD_AT + 8:
         return None
     offset, length = struct.unpack_from("<II", image, _PAYLOAD_AT)
     start = ((image[_SETUP_SECTORS_AT] or 4) + 1) * _SECTOR_BYTES + offset

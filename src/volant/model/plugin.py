@@ -9,12 +9,12 @@ from msgspec import Meta as Constraint
 from msgspec import Struct, field
 
 from volant.model.conditions import Conditions
+from volant.model.health import HealthCheck, Port, Target
 from volant.model.meta import Labels, Meta, Name
 from volant.model.vm import Resources
 
 ArtifactState = Literal["pending", "downloading", "ready", "error"]
 Role = Literal["kernel", "initramfs", "rootfs"]
-Port = Annotated[int, Constraint(ge=1, le=65535)]
 Url = Annotated[
     str,
     Constraint(pattern=r"^(https?|file):[!-~]+$(?!\n)", max_length=2048, description="An http, https or file address."),
@@ -82,6 +82,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     kernel: KernelSource | None = None
     initramfs: Source | None = None
     rootfs: Rootfs | None = None
+    health_check: HealthCheck | None = None
     labels: Labels = {}
 
     def __post_init__(self) -> None:
@@ -91,6 +92,25 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
             raise ValueError("an initramfs needs a kernel")
         if self.workload.type != "none" and self.workload.port is None:
             raise ValueError(f"a workload of type {self.workload.type} needs a port")
+        target = self.probe_target()
+        if self.health_check is not None and target is None:
+            raise ValueError("a health_check needs a type and a port where the workload has none")
+        if target is not None and target.type == "tcp" and target.path != "/":
+            raise ValueError("a health_check of type tcp has no path")
+
+    def probe_target(self) -> Target | None:
+        """What the probes of a guest ask: its health check, with the workload's own where that leaves something out."""
+        check, workload = self.health_check, self.workload
+        if check is None:
+            return None
+        kind, port = check.type or workload.type, check.port or workload.port
+        return None if kind == "none" or port is None else Target(type=kind, port=port, path=check.path)
+
+    def ports(self) -> tuple[int, ...]:
+        """The guest's ports that are published, each once: that of the workload first."""
+        target = self.probe_target()
+        wanted = (self.workload.port, target.port if target is not None else None)
+        return tuple(dict.fromkeys(port for port in wanted if port is not None))
 
     def sources(self) -> dict[Role, Source]:
         """The artifacts that have to be in the cache before a VM can start."""

@@ -16,7 +16,7 @@ from volant.model.plugin import ArtifactState
 from volant.model.vm import Endpoint, ExitReason, HealthWord, NetworkMode, Resources, RestartPolicy, StatusWord
 
 
-class ConditionView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ConditionView(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One condition."""
 
     type: str
@@ -66,7 +66,7 @@ class ExitView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     message: str = ""
 
 
-class VMView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class VMView(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A VM as the API shows it."""
 
     name: str

@@ -20,7 +20,10 @@ RestartPolicy = Literal["always", "on_failure", "never"]
 NetworkMode = Literal["user", "bridge", "dhcp", "none"]
 StatusWord = Literal["starting", "running", "stopping", "stopped", "restarting", "error"]
 HealthWord = Literal["unknown", "healthy", "unhealthy"]
-ExitReason = Literal["guest_shutdown", "guest_panic", "guest_reset", "killed", "launch_failed", "asked", "unknown"]
+FailedProbe = Literal["startup", "liveness"]
+ExitReason = Literal[
+    "guest_shutdown", "guest_panic", "guest_reset", "killed", "launch_failed", "unhealthy", "asked", "unknown"
+]
 
 FINALIZER = "volant/vm"
 """Held by the VM controller from admission on: the row outlives every process, address and file of the VM (D3)."""
@@ -91,11 +94,18 @@ class Exit(Struct, frozen=True, kw_only=True, omit_defaults=True):
     message: str = ""
 
 
-class Health(Struct, frozen=True, kw_only=True):
-    """The outcome of the probes."""
+class Health(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The outcome of the probes of the guest that runs. Gone with it: the next guest begins anew.
+
+    `last_check` is that of the probe which last changed any of this. `has_started` once a startup probe has succeeded.
+    `failed` names the probe because of which the guest has to go: it is stored before the guest is asked to, so that
+    no crash of the daemon forgets it, and none makes it count twice.
+    """
 
     status: HealthWord = "unknown"
     last_check: Instant | None = None
+    has_started: bool = False
+    failed: FailedProbe | None = None
 
 
 class Booted(Struct, frozen=True, kw_only=True):
@@ -114,7 +124,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
 
 class VMStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Observed, written by the VM controller only.
+    """Observed, written by the VM controller, but for `health`, whose content is the health controller's.
 
     `booted` is what the running guest was started with, or the last one if none runs; None once the VM was stopped, but
     not between the two guests of a restart.
@@ -157,7 +167,8 @@ def status_word(vm: VM) -> StatusWord:
     if vm.spec.power == "stopped":
         return "stopped" if is_current and status.pid is None else "stopping"
     if status.pid is not None:
-        return "running" if is_as_asked(vm) else "restarting"
+        # A stop that nobody asked for is that of a guest which failed its probes.
+        return "running" if is_as_asked(vm) and status.stop_deadline is None else "restarting"
     ready = condition(status.conditions, READY)
     if is_current and ready is not None and ready.reason in ERROR_REASONS:
         return "stopped" if _shut_itself_down(vm) and ready.reason == "Exited" else "error"

@@ -24,7 +24,7 @@ from volant.store.rows import Rows
 from volant.store.transaction import changed
 from volant.store.values import Tally
 
-O = TypeVar("O", bound=Object)  # noqa: E741 -- because it stands for Object
+Obj = TypeVar("Obj", bound=Object)
 
 _TALLY = (
     "SELECT count(*), ifnull(sum(is_running), 0), ifnull(sum(is_ready), 0), ifnull(sum(is_deleting), 0) "
@@ -114,15 +114,15 @@ class Reading(Rows):
         finally:
             self._select("COMMIT", ())
 
-    def _of(self, cls: type[O], kind: Kind, name: str) -> O:
+    def _of(self, cls: type[Obj], kind: Kind, name: str) -> Obj:
         found = self.find(Key(kind, name))
         if not isinstance(found, cls):
             raise NotFound(kind, name)
         return found
 
     def _list(
-        self, cls: type[O], kind: Kind, owner: Uid | None, plugin: str | None, limit: int | None, offset: int
-    ) -> list[O]:
+        self, cls: type[Obj], kind: Kind, owner: Uid | None, plugin: str | None, limit: int | None, offset: int
+    ) -> list[Obj]:
         sql, params = _query("doc", kind, "ORDER BY seq LIMIT ? OFFSET ?", owner_uid=owner, plugin=plugin)
         docs = self._select(sql, [*params, -1 if limit is None else max(limit, 0), max(offset, 0)])
         found = [decode(kind, doc) for (doc,) in docs]

@@ -37,7 +37,7 @@ from volant.store.writer import InlineWriter, ThreadWriter, Writer
 from volant.telemetry import logger
 
 T = TypeVar("T")
-O = TypeVar("O", bound=Object)  # noqa: E741 -- because it stands for Object
+Obj = TypeVar("Obj", bound=Object)
 
 _log = logger("volant.store")
 
@@ -128,11 +128,11 @@ class Store(Reading):
         finally:
             self._unanswered.discard(future)
 
-    async def create(self, obj: O, happening: Happening) -> O:
+    async def create(self, obj: Obj, happening: Happening) -> Obj:
         """Store a new object. Raises AlreadyExists."""
         return await self.write(lambda tx: tx.insert(obj, happening))
 
-    async def update_status(self, obj: O, status: Status, happening: Happening) -> O:
+    async def update_status(self, obj: Obj, status: Status, happening: Happening) -> Obj:
         """The object with that status. Raises Conflict when the store no longer holds exactly `obj`.
 
         A status that it has already is not written, and costs a look-up (L7).

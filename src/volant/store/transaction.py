@@ -29,7 +29,7 @@ from volant.store import addresses, rows
 from volant.store.database import Execute, Row
 from volant.store.rows import Rows
 
-O = TypeVar("O", bound=Object)  # noqa: E741 -- because it stands for Object
+Obj = TypeVar("Obj", bound=Object)
 Spec = VMSpec | DeploymentSpec | PluginSpec
 Status = VMStatus | DeploymentStatus | PluginStatus
 
@@ -75,7 +75,7 @@ class Transaction(Rows):
             self._spare[uid] = None
         return held
 
-    def insert(self, obj: O, happening: Happening) -> O:
+    def insert(self, obj: Obj, happening: Happening) -> Obj:
         """Store a new object; its revision is set. Raises AlreadyExists, or Conflict when its address is taken.
 
         An address in its spec that it does not hold yet becomes its own, if it is free.
@@ -90,7 +90,7 @@ class Transaction(Rows):
         self._tell(new, happening)
         return new
 
-    def update_spec(self, obj: O, spec: Spec, happening: Happening, *, labels: dict[str, str] | None = None) -> O:
+    def update_spec(self, obj: Obj, spec: Spec, happening: Happening, *, labels: dict[str, str] | None = None) -> Obj:
         """The object with that spec; `generation` grows iff it differs. Nothing is written when nothing differs.
 
         `labels` replaces the labels (None: as they are). Raises Conflict when `obj` is not the stored one.
@@ -101,7 +101,7 @@ class Transaction(Rows):
             new = replace(new, meta=replace(new.meta, labels=labels))
         return current if new == current else self._rewrite(current, new, happening)
 
-    def update_status(self, obj: O, status: Status, happening: Happening) -> O:
+    def update_status(self, obj: Obj, status: Status, happening: Happening) -> Obj:
         """The object with that status. Nothing is written when it has it already.
 
         Raises Conflict when `obj` is not the stored one, Invalid for an `observed_generation` that was not yet or that
@@ -119,7 +119,7 @@ class Transaction(Rows):
             return current
         return self._rewrite(current, replace(current, status=status), happening)
 
-    def mark_deleting(self, obj: O, happening: Happening, *, spec: Spec | None = None) -> O:
+    def mark_deleting(self, obj: Obj, happening: Happening, *, spec: Spec | None = None) -> Obj:
         """The object, on its way out from now on, with `spec` in place of its own when given.
 
         When it is on its way out already the time stays, and nothing is written unless `spec` differs. An object that
@@ -166,16 +166,16 @@ class Transaction(Rows):
     def _fetch(self, sql: str, params: Sequence[object]) -> list[Row]:
         return self._execute(sql, params).fetchall()
 
-    def _current(self, obj: O) -> O:
+    def _current(self, obj: Obj) -> Obj:
         found = self.find(obj.meta.key)
         if found is None or found.meta.uid != obj.meta.uid or found.meta.revision != obj.meta.revision:
             raise changed(obj, found)
         return found  # type: ignore[return-value]  # the same key is the same kind
 
-    def _next(self, obj: O) -> O:
+    def _next(self, obj: Obj) -> Obj:
         return replace(obj, meta=replace(obj.meta, revision=self.revision + 1))
 
-    def _rewrite(self, old: O, new: O, happening: Happening) -> O:
+    def _rewrite(self, old: Obj, new: Obj, happening: Happening) -> Obj:
         new = self._next(new)
         self._execute(rows.UPDATE, rows.update_row(new))
         if rows.plugin_of(old) != rows.plugin_of(new):
@@ -219,7 +219,7 @@ def changed(obj: Object, found: Object | None) -> Conflict:
     )
 
 
-def _with_spec(obj: O, spec: Spec) -> O:
+def _with_spec(obj: Obj, spec: Spec) -> Obj:
     if type(spec) is not type(obj.spec):
         raise Invalid(f"cannot give {_named(obj)} a {type(spec).__name__}")
     if spec == obj.spec:

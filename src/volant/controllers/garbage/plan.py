@@ -35,9 +35,12 @@ def quarantined(held: Quarantine, seen: Collection[Suspect], now: float) -> dict
 
 
 def due(held: Quarantine, now: float, quarantine_s: float) -> list[Suspect]:
-    """Those who were held for `quarantine_s`: guests first, because they may hold files of the cache open."""
+    """Those who were held for `quarantine_s`: guests first, because they may hold files of the cache open.
+
+    Reckoned as in `next_look_s`: rounded another way, a suspect could be due by the one and never quite by the other.
+    """
     return sorted(
-        (suspect for suspect, since in held.items() if now - since >= quarantine_s),
+        (suspect for suspect, since in held.items() if since + quarantine_s <= now),
         key=lambda suspect: (suspect.what != "uid", suspect.name),
     )
 

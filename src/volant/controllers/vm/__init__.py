@@ -9,7 +9,8 @@
 Promises: a guest is asked to stop only after the end of its grace period is in the store, and killed only when it is
 wanted gone; a daemon that dies at any point goes on where it was; a guest that runs as it should is left alone.
 
-Deliberately absent: deployments, garbage and health. Who owns a VM makes no difference to it.
+Deliberately absent: deployments, garbage and probes. Who owns a VM makes no difference to it; how its guest fares, it
+reads from the status.
 """
 
 from volant.controllers.vm.reconciler import VMReconciler

@@ -12,6 +12,10 @@ An end is asked for when the stop deadline is in the store or the VM is being de
 counts against it. A stop that has begun is finished even if the VM is to run again by then: what was asked to shut
 down cannot be talked out of it, and its end is no crash.
 
+A guest whose startup or liveness probe has failed is brought down like one that is to be restarted, and its end counts
+against it like a crash, unless somebody has asked for another by then. The failure is in the store, with the guest it
+is about: the report of the end takes it out again, so it costs one guest, whatever dies in between.
+
 The order of report and effect is fixed for each field (V13): `stop_deadline` before the request, `exit` of a crash
 before its record is forgotten, everything else after the fact.
 """
@@ -51,12 +55,14 @@ def next_step(vm: VM, plugin: Plugin | None, seen: Instance | None, now: Instant
         return _ended(vm, seen, now)
     if wants_down(vm, seen):
         return _bring_down(vm, now)
-    return _keep_up(vm, seen, now, host)
+    return _keep_up(vm, plugin, seen, now, host)
 
 
 def wants_down(vm: VM, seen: Instance) -> bool:
     """Whether the guest that is there has to go."""
     if vm.meta.is_deleting or vm.spec.power == "stopped" or vm.status.stop_deadline is not None:
+        return True
+    if vm.status.pid == seen.pid and reports.has_failed(vm):
         return True
     return reports.booted_of(vm, seen).restart_nonce < vm.spec.restart_nonce
 
@@ -66,6 +72,8 @@ def _nothing_there(vm: VM, plugin: Plugin | None, now: Instant) -> Step | None:
     if vm.meta.is_deleting:
         return Finalize(Happening(type="vm.deleted", actor=reports.ACTOR))
     if status.stop_deadline is not None:
+        if reports.has_failed(vm) and vm.spec.power == "running" and not is_restart_asked(vm):
+            return reports.unhealthy(vm, now)
         return reports.stopped(vm, Exit(reason="asked", at=now, of=status.started_at), now)
     end = Exit(reason="unknown", at=now, of=status.started_at, message=reports.VANISHED)
     if vm.spec.power == "stopped":
@@ -135,9 +143,9 @@ def _bring_down(vm: VM, now: Instant) -> Step | None:
     return RequestStop(min(ASK_AGAIN_S, deadline - now))
 
 
-def _keep_up(vm: VM, seen: Instance, now: Instant, host: HostFacts) -> Step | None:
+def _keep_up(vm: VM, plugin: Plugin | None, seen: Instance, now: Instant, host: HostFacts) -> Step | None:
     if seen.state == "running":
-        return reports.running(vm, seen, now, host)
+        return reports.running(vm, seen, now, host, plugin.spec.manifest if plugin is not None else None)
     if seen.state == "starting":
         return reports.starting(vm, seen, now) or Wait(LOOK_AGAIN_S)
     was_running = vm.status.pid is not None and vm.status.pid == seen.pid

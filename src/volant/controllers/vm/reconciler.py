@@ -192,8 +192,7 @@ class VMReconciler:
                 f"cannot attach {vm.meta.name} to a network of mode '{mode}': this daemon's network is of mode "
                 f"'{self._network.mode}'. Leave config.network.mode out, or start the daemon with another --network"
             )
-        port = plugin.spec.manifest.workload.port
-        return self._network.attachment(vm.meta.uid, vm.spec.address, () if port is None else (port,))
+        return self._network.attachment(vm.meta.uid, vm.spec.address, plugin.spec.manifest.ports())
 
     def _facts(self, vm: VM, plugin: Plugin | None, seen: Instance | None) -> HostFacts:
         info = self._hypervisor.info

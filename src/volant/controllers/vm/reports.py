@@ -16,12 +16,14 @@ from volant.controllers.vm.steps import HostFacts, Report
 from volant.drivers import Instance
 from volant.model.conditions import Condition, Conditions, Tristate, condition, merge_condition
 from volant.model.event import EventType, Happening
-from volant.model.vm import ERROR_REASONS, READY, VM, Booted, Exit, ExitReason, VMStatus
+from volant.model.plugin import Manifest
+from volant.model.vm import ERROR_REASONS, READY, VM, Booted, Exit, ExitReason, Health, VMStatus
 
 ACTOR = "vm"
 
 RUNNING = "Running"
 STARTING = "Starting"
+UNHEALTHY = "Unhealthy"
 NOT_ANSWERING = "NotAnswering"
 STOPPING = "Stopping"
 STOPPED = "Stopped"
@@ -40,6 +42,7 @@ ENDS: dict[ExitReason, str] = {
     "guest_reset": "the guest reset itself",
     "killed": "the guest's VMM was killed",
     "launch_failed": "the VMM ended before its guest ran",
+    "unhealthy": "the guest failed its health check",
     "asked": "the guest was asked to stop",
     "unknown": "cannot tell how the guest ended",
 }
@@ -58,12 +61,20 @@ def booted_of(vm: VM, seen: Instance | None) -> Booted:
     return Booted(config=vm.spec.config, restart_nonce=vm.spec.restart_nonce)
 
 
-def running(vm: VM, seen: Instance, now: Instant, host: HostFacts) -> Report | None:
-    """The guest runs. One that was reported before keeps what was said of it: adopting it writes nothing (P10)."""
+def has_failed(vm: VM) -> bool:
+    """Whether the guest that was reported has to go because of its probes."""
+    return vm.status.health is not None and vm.status.health.failed is not None
+
+
+def running(vm: VM, seen: Instance, now: Instant, host: HostFacts, manifest: Manifest | None) -> Report | None:
+    """The guest runs. One that was reported before keeps what was said of it: adopting it writes nothing (P10).
+
+    Where the plugin has a health check its verdict is waited for, and whether the guest is ready follows it (P4).
+    """
     status, booted = vm.status, booted_of(vm, seen)
     said = replace(status, next_restart_at=None)
     if status.pid == seen.pid and status.booted == booted:
-        return _say(vm, said, now, "true", RUNNING)
+        return _say(vm, said, now, *_readiness(said, manifest))
     # A guest whose end was reported and who turns out to run was never restarted.
     was_here = status.exit is not None and status.exit.of is not None and status.exit.of == seen.started_at
     is_first = status.booted is None or was_here
@@ -78,8 +89,24 @@ def running(vm: VM, seen: Instance, now: Instant, host: HostFacts) -> Report | N
         endpoints=host.endpoints,
         restarts=status.restarts + (0 if is_first else 1),
         failures=failures_before(vm, booted),
+        health=Health() if manifest is not None and manifest.health_check is not None else None,
     )
-    return _say(vm, said, now, "true", RUNNING, event="vm.started")
+    return _say(vm, said, now, *_readiness(said, manifest), event="vm.started")
+
+
+def _readiness(said: VMStatus, manifest: Manifest | None) -> tuple[Tristate, str, str]:
+    """Status, reason and message of the condition while the guest runs."""
+    target = manifest.probe_target() if manifest is not None else None
+    if manifest is None or target is None or manifest.health_check is None or not manifest.health_check.gates:
+        return "true", RUNNING, ""
+    word = said.health.status if said.health is not None else "unknown"
+    if word == "healthy":
+        return "true", RUNNING, ""
+    if word == "unhealthy":
+        return "false", UNHEALTHY, "the guest does not pass its health check"
+    if all(endpoint.guest_port != target.port for endpoint in said.endpoints):
+        return "false", STARTING, f"cannot probe the guest: its port {target.port} is not published"
+    return "false", STARTING, "the guest has not passed its health check yet"
 
 
 def starting(vm: VM, seen: Instance, now: Instant) -> Report | None:
@@ -96,7 +123,8 @@ def not_answering(vm: VM, now: Instant) -> Report | None:
 def stopping(vm: VM, now: Instant) -> Report | None:
     """The end of the grace period, fixed before the guest is asked, so that it never starts again (P7)."""
     grace_s = 0.0 if vm.spec.force else max(vm.spec.grace_s, 0.0)
-    return _say(vm, replace(vm.status, stop_deadline=now + grace_s), now, "false", STOPPING)
+    message = ENDS["unhealthy"] if has_failed(vm) else ""
+    return _say(vm, replace(vm.status, stop_deadline=now + grace_s), now, "false", STOPPING, message)
 
 
 def stopped(vm: VM, end: Exit | None, now: Instant) -> Report | None:
@@ -133,6 +161,14 @@ def crashed(vm: VM, end: Exit, booted: Booted, now: Instant) -> Report | None:
     event: EventType = "vm.stopped" if end.reason == "guest_shutdown" else "vm.error"
     reason = _pausing(end.reason) if runs_again else EXITED
     return _say(vm, said, now, "false", reason, ENDS[end.reason], event=event, detail=end.message)
+
+
+def unhealthy(vm: VM, now: Instant) -> Report | None:
+    """The guest was ended because a probe had failed: no different from one that ended by itself (P4)."""
+    failed = vm.status.health.failed if vm.status.health is not None else None
+    message = f"its {failed} probe failed"
+    end = Exit(reason="unhealthy", at=now, of=vm.status.started_at, message=message)
+    return crashed(vm, end, booted_of(vm, None), now)
 
 
 def waiting(vm: VM, now: Instant) -> Report | None:
@@ -181,7 +217,7 @@ def _without_guest(status: VMStatus) -> VMStatus:
 
 def _pausing(end: ExitReason) -> str:
     """The reason while the next start is waited for."""
-    return RESTARTING if end == "guest_shutdown" else CRASHED
+    return {"guest_shutdown": RESTARTING, "unhealthy": UNHEALTHY}.get(end, CRASHED)
 
 
 def _last_end(status: VMStatus) -> ExitReason:

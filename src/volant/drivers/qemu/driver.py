@@ -118,9 +118,9 @@ class QemuHypervisor:
         vmm = None if uid in self._launching else await self._find(uid)
         if vmm is None:
             return self._instance(uid, None)
-        is_answering = await vmm.until_settled(self._patience.answer_s) and await vmm.is_answering(
-            self._patience.answer_s
-        )
+        vmm.listen()
+        bound = self._patience.answer_s
+        is_answering = await vmm.until_settled(bound) and await vmm.is_answering(bound)
         instance = self._instance(uid, None)
         if instance is not None and instance.state == "running" and not is_answering:
             return replace(instance, state="unknown")
@@ -254,12 +254,13 @@ class QemuHypervisor:
 
     async def _settle(self) -> None:
         """Give those that were found the time of one answer, together."""
+        waiting = [vmm for uid, vmm in self._live.items() if uid not in self._launching and not vmm.is_halted]
+        for vmm in waiting:
+            vmm.listen()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._patience.answer_s):
-                for uid, vmm in list(self._live.items()):
-                    vmm.listen()
-                    if uid not in self._launching and not vmm.is_halted:
-                        await vmm.until_settled(self._patience.answer_s)
+                for vmm in waiting:
+                    await vmm.until_settled(self._patience.answer_s)
 
     # Telling
 

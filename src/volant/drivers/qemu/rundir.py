@@ -92,10 +92,14 @@ class RunDir:
         return path.is_dir() and not path.is_symlink()
 
     def make(self, uid: Uid, boot: Boot) -> Path:
-        """A fresh directory that says what is about to be started. FileExistsError for any name already there."""
+        """A fresh directory that says what is about to be started. FileExistsError for any name already there.
+
+        Not synced: it is for the crash of a daemon, which loses nothing that was written. `write_started` syncs both,
+        while QEMU is starting and nobody waits for the disk.
+        """
         path = self.of(uid)
         path.mkdir(mode=0o700)
-        self._write(uid, BOOT, boot, sync=True)
+        self._write(uid, BOOT, boot, sync=False)
         return path
 
     def read(self, uid: Uid) -> Records:
@@ -109,7 +113,7 @@ class RunDir:
         return self._read(uid, EXIT, Exit)
 
     def write_started(self, uid: Uid, started: Started) -> None:
-        """Record the process."""
+        """Record the process, and see to it that everything so far is on the disk."""
         self._write(uid, INSTANCE, started, sync=True)
 
     def write_exit(self, uid: Uid, exit_: Exit) -> None:
@@ -141,7 +145,8 @@ class RunDir:
                 os.fsync(file.fileno())
         beside.replace(directory / name)
         if sync:
-            _sync_directory(directory)
+            _sync(directory / BOOT)
+            _sync(directory)
 
     def _read(self, uid: Uid, name: str, kind: type[T]) -> T | None:
         try:
@@ -151,12 +156,13 @@ class RunDir:
             return None
 
 
-def _sync_directory(path: Path) -> None:
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+def _sync(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _plain(value: Any) -> Any:
