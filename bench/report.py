@@ -37,6 +37,8 @@ class Goal:
     def text(self) -> str:
         """`0.42 [0.40-0.45] x   goal >= 0.40 x   met`."""
         verdict = "met" if self.is_met else "NOT MET"
+        if self.figure.low < self.limit < self.figure.high:
+            verdict += ", but not in every round" if self.is_met else ", but in some rounds"
         return f"{self.figure.text(self.unit)}   goal {self.relation} {number(self.limit)} {self.unit}   {verdict}"
 
 

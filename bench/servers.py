@@ -68,14 +68,6 @@ class Server:
             said = self.log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
             raise NotMeasured(f"the server ended with status {self.process.returncode}: {said[-1][:500]}")
 
-    def stop(self, bound_s: float = 15.0) -> int:
-        """SIGTERM; the exit status."""
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            return self.process.wait(bound_s)
-        except subprocess.TimeoutExpired:
-            raise NotMeasured(f"the server did not end within {bound_s:.0f} s of SIGTERM") from None
-
     def kill(self) -> None:
         """End it whatever state it is in. Harmless when it is gone."""
         self.process.kill()

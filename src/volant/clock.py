@@ -10,8 +10,8 @@ measured with, because the wall clock may jump.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-import uuid
 from datetime import UTC, datetime
 from typing import NewType, Protocol
 
@@ -63,12 +63,13 @@ class SystemClock:
 
 
 def random_uid() -> Uid:
-    """A fresh random uid (version 4)."""
-    return Uid(uuid.uuid4().hex)
+    """A fresh uid: 128 random bits."""
+    return Uid(os.urandom(16).hex())
 
 
 def rfc3339(at: Instant) -> str:
     """`2025-01-15T10:30:00Z`; with milliseconds only when there are some, as the reference prints whole seconds."""
     whole = datetime.fromtimestamp(at, UTC)
-    millis = whole.microsecond // 1000
-    return whole.strftime("%Y-%m-%dT%H:%M:%S") + (f".{millis:03d}Z" if millis else "Z")
+    # isoformat and a cut: strftime takes five times as long, and there is one of these in every event.
+    seconds, millis = whole.isoformat()[:19], whole.microsecond // 1000
+    return f"{seconds}.{millis:03d}Z" if millis else f"{seconds}Z"

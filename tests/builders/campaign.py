@@ -18,8 +18,8 @@ from tests.builders.rest import counts, portrait
 from tests.builders.scenarios import Scenario
 from tests.builders.world import World, play
 
-BOUND_S = 2400.0
-"""Virtual seconds to rest, whatever was spoiled: the longest that a port may be silent is half an hour."""
+BOUND_S = 600.0
+"""Virtual seconds to rest, whatever was spoiled."""
 
 
 class Ending(NamedTuple):
@@ -30,6 +30,7 @@ class Ending(NamedTuple):
     effects: Sequence[Effect]
     spoiled: Sequence[tuple[int, Effect, How]]
     looks: dict[str, Any]
+    plugins: frozenset[object]
 
 
 class Tally(NamedTuple):
@@ -58,14 +59,16 @@ def perform(scenario: Scenario, directory: Path, fault: Fault | None = None) -> 
         world = play(test, directory, plan=fault, **scenario.host)
     finally:
         shutil.rmtree(directory)
-    return Ending(found["begin"], found["end"], world.record.effects, world.record.spoiled, found["looks"])
+    record, events = world.record, world.oracles.replay.events
+    plugins = frozenset(event.uid for event in events if event.key.kind == "Plugin")
+    return Ending(found["begin"], found["end"], record.effects, record.spoiled, found["looks"], plugins)
 
 
 def campaign(scenario: Scenario, directory: Path, hows: Sequence[How] = HOWS) -> Tally:
     """Every plan of a story."""
     reference = perform(scenario, directory / "reference")
     void, failures = 0, []
-    plans = [Fault(at, how) for at in range(reference.begin, reference.end) for how in hows]
+    plans = [Fault(at, how) for at in range(reference.begin, reference.end) for how in hows if _fits(reference, at, how)]
     for fault in plans:
         effect = reference.effects[fault.at]
         try:
@@ -77,6 +80,11 @@ def campaign(scenario: Scenario, directory: Path, hows: Sequence[How] = HOWS) ->
         if wrong:
             failures.append(f"{scenario.name}: {fault.how} at effect {fault.at}, {effect.op} of {effect.target}: {wrong}")
     return Tally(len(plans), void, failures)
+
+
+def _fits(reference: Ending, at: int, how: How) -> bool:
+    """A turn of a plugin may take half an hour, because a download may: silence there is no matter for a loop."""
+    return not (how.startswith("silence") and reference.effects[at].target in reference.plugins)
 
 
 def differences(scenario: Scenario, reference: Ending, ending: Ending) -> str:

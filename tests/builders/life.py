@@ -4,7 +4,7 @@
        └── kill: nothing that it still does reaches the database or the host any more
 
 Beside the core there is what a simulation wants to be able to spoil: a bus that loses news, and a driver that loses
-hints or cannot look at all.
+hints or cannot look at all; and a host that counts.
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.builders.virtual_time import VirtualClock
 
 from volant.bus import Bus, Listener
 from volant.clock import Uid, UidFactory
 from volant.daemon.core import Cache, Core
-from volant.drivers import Instance
-from volant.drivers.simulated import SimulatedHost, SimulatedHypervisor, SimulatedNetwork
+from volant.drivers import Boot, Instance
+from volant.drivers.simulated import Behaviour, SimulatedHost, SimulatedHypervisor, SimulatedNetwork
+from volant.drivers.simulated.guest import Guest
 from volant.drivers.simulated.network import POOL
 from volant.errors import DriverUnavailable
 from volant.model.event import Committed
+from volant.model.vm import Booted
 from volant.reconcile.effects import Effects
 from volant.store import Store, StoreSettings
 
@@ -32,6 +35,23 @@ SETTINGS = StoreSettings(inline=True, synchronous="off", busy_s=0.0)
 
 class Killed(BaseException):
     """The daemon ends here. Not an Exception, because nothing in the daemon may catch it."""
+
+
+class Host(SimulatedHost):
+    """A host that writes down its births: a launch that the daemon did not live to see through is none."""
+
+    def __init__(self, clock: VirtualClock, rng: random.Random, **options: Any) -> None:
+        super().__init__(clock, rng, log_keep=None, **options)
+        self.births: list[tuple[Uid, float]] = []
+        """Whose guest began, and when (monotonic)."""
+        self._since = clock.monotonic
+
+    def spawn(
+        self, uid: Uid, behaviour: Behaviour, boot: Boot | None = None, booted: Booted | None = None
+    ) -> Guest:
+        """As the host does."""
+        self.births.append((uid, self._since()))
+        return super().spawn(uid, behaviour, boot, booted)
 
 
 class Senses:

@@ -48,8 +48,8 @@ def counts(world: World) -> dict[str, Counter[str]]:
     replay = world.oracles.replay
     counted = ("vm.created", "vm.started", "vm.deleted", "deployment.deleted", "plugin.ready")
     told = {kind: Counter(e.key.name for e in replay.events if e.type == kind) for kind in counted}
-    launches = Counter({world.oracles.name(uid): n for uid, n in world.host.launches.items()})
-    return {**told, "launches": launches}
+    births = Counter(world.oracles.name(uid) for uid, _ in world.host.births)
+    return {**told, "births": births}
 
 
 def _plugins(world: World) -> Iterable[str]:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.builders.harm import Harm, Plan, Record
-from tests.builders.life import Life, Senses
+from tests.builders.life import Host, Life, Senses
 from tests.builders.oracles import Oracles
 from tests.builders.rest import unrest
 from tests.builders.virtual_time import VirtualClock, run_virtual
@@ -32,7 +32,7 @@ from tests.builders.wishes import Users
 
 from volant.clock import Uid
 from volant.controllers.garbage import SWEEP
-from volant.drivers.simulated import Behaviour, SimulatedHost
+from volant.drivers.simulated import Behaviour
 from volant.errors import NotFound, StartupError, Unavailable, VolantError
 from volant.model.meta import Key, Kind
 from volant.model.vm import VM, StatusWord, status_word
@@ -97,7 +97,7 @@ class World:
         self.clock = clock
         self.seed = seed
         self.rng = random.Random(seed)
-        self.host = SimulatedHost(clock, random.Random(seed + 1), log_keep=None, **{"behaviour": CALM, **host})
+        self.host = Host(clock, random.Random(seed + 1), **{"behaviour": CALM, **host})
         self.cache = WorldCache()
         self.senses = Senses(random.Random(seed + 2))
         self.record = Record()
@@ -220,6 +220,10 @@ class World:
     def ops(self, *ops: str) -> list[tuple[str, str]]:
         """What the host was asked for so far, by name: all of it, or only these."""
         return [(op, self.oracles.name(uid)) for op, uid in self.host.log if not ops or op in ops]
+
+    def births(self, name: str) -> list[float]:
+        """When (monotonic) guests of VMs called so have begun."""
+        return [at for uid, at in self.host.births if self.oracles.name(uid) == name]
 
     def told(self, name: str) -> list[str]:
         """The types of the events of everything that was called so, in order."""

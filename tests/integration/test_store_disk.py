@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import resource
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -122,8 +122,13 @@ async def test_a_compaction_that_fails_harms_no_write(tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "volant.db", isolation_level=None)
     bus = Bus()
     async with a_store(tmp_path, bus=bus, event_keep=4, compact_events=2, busy_s=0.05) as store:
-        # Between the sixth commit and the compaction that is due after it.
-        bus.listen(lambda batch: other.execute("BEGIN IMMEDIATE") if batch[-1].revision == 6 else None)
+
+        def lock(batch: Sequence[Committed]) -> None:
+            # Between the sixth commit and the compaction that is due after it.
+            if batch[-1].revision == 6:
+                other.execute("BEGIN IMMEDIATE")
+
+        bus.listen(lock)
         for n in range(6):
             await store.create(a_vm(f"web-{n}"), CREATED)
         assert (store.oldest_event, store.revision, store.healthy) == (0, 6, False)

@@ -32,6 +32,7 @@ def an_event(revision: int) -> Committed:
         plugin=None,
         at=NOW,
         data=b"",
+        actor="test",
     )
 
 

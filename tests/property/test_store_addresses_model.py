@@ -50,12 +50,12 @@ def address(host: int) -> str:
 
 
 @settings(max_examples=100, deadline=None)
-@given(steps)
-def test_the_lowest_free_one_is_handed_out_and_none_twice(steps: list[tuple[str, int]]) -> None:
+@given(st.integers(0, len(HOSTS)), steps)
+def test_the_lowest_free_one_is_handed_out_and_none_twice(held: int, steps: list[tuple[str, int]]) -> None:
     free, holders = set(HOSTS), dict[int, Uid]()
     with a_database() as connection:
         execute = connection.execute
-        for n, (step, host) in enumerate(steps):
+        for n, (step, host) in enumerate([("allocate", 0)] * held + steps):
             uid = Uid(f"uid-{n}")
             if step == "release":
                 release(execute, holders.pop(host, uid))

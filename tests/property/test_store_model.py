@@ -37,10 +37,7 @@ POOL = "127.88.0.0/28"
 ADDRESSES = [f"127.88.0.{host}" for host in range(10, 15)]
 KEEP, STEP = 12, 4
 
-KEYS = [Key("VM", name) for name in ("a", "b", "c", "d", "e", "f", "g")] + [
-    Key("Deployment", "web"),
-    Key("Plugin", "p"),
-]
+KEYS = [Key("Deployment", "web"), *(Key("VM", name) for name in "abcdefg"), Key("Plugin", "p")]
 keys = st.sampled_from(KEYS)
 which = st.integers(0, 30)
 pids = st.integers(1, 2)
@@ -72,7 +69,7 @@ class StoreModel(RuleBasedStateMachine):
     def populate(self, population: int) -> None:
         self.start()
         for n in range(population):
-            self.create(KEYS[n], owned=False, addressed=n % 2 == 0, finalizers=("x",) * (n % 3 != 2))
+            self.create(KEYS[n], owned=True, addressed=n % 2 == 1, finalizers=("x",) * (n % 3 != 2))
 
     def start(self) -> None:
         bus = Bus()
@@ -308,14 +305,7 @@ class StoreModel(RuleBasedStateMachine):
         web = self.objects.get(Key("Deployment", "web"))
         uid = web.meta.uid if web is not None else Uid("nobody")
         expected = [
-            Child(
-                vm.meta.name,
-                vm.meta.uid,
-                vm.meta.revision,
-                status_word(vm) == "running",
-                is_ready(vm),
-                vm.meta.is_deleting,
-            )
+            Child(vm.meta.name, vm.meta.uid, vm.meta.revision, *flags_of(vm))
             for vm in self.store.vms()
             if vm.meta.owner is not None and vm.meta.owner.uid == uid
         ]
@@ -372,6 +362,10 @@ class StoreModel(RuleBasedStateMachine):
 
 def address_of(obj: Object) -> str | None:
     return obj.spec.address if isinstance(obj, VM) else None
+
+
+def flags_of(vm: VM) -> tuple[bool, bool, bool]:
+    return status_word(vm) == "running", is_ready(vm), vm.meta.is_deleting
 
 
 def updated(key: Key) -> Happening:

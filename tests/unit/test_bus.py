@@ -24,6 +24,7 @@ def events(*revisions: int) -> list[Committed]:
             plugin="hello",
             at=NOW,
             data=b"{}",
+            actor="test",
         )
         for revision in revisions
     ]

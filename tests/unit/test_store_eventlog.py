@@ -107,6 +107,17 @@ async def test_a_log_that_is_far_too_long_is_cut_in_small_steps(tmp_path: Path) 
     assert set(dropped[1:]) == {3}
 
 
+async def test_less_than_a_step_is_left_alone(tmp_path: Path) -> None:
+    """W9: nothing that was to be kept goes along with what was not."""
+    async with a_store(tmp_path) as store:
+        await write(store, 14)
+    connection = prepared(tmp_path)
+    assert compact(connection.execute, 10, NOW - DAY, 5) is None
+    assert compact(connection.execute, 9, NOW - DAY, 5) == 5
+    assert compact(connection.execute, 9, NOW + DAY, 5) == 10
+    connection.close()
+
+
 def prepared(directory: Path) -> Connection:
     connection = open_writing(directory / "volant.db", StoreSettings())
     migrate(connection, directory / "volant.db")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,28 @@ async def test_an_abandoned_store_is_silent(store: Store, batches: Batches) -> N
     assert batches == []
     with pytest.raises(Unavailable):
         await store.create(a_vm(), CREATED)
+
+
+async def test_a_commit_that_was_under_way_at_the_crash_is_heard_of_by_nobody(tmp_path: Path) -> None:
+    """It may be on the disk, as after any crash; whoever asked for it must not be told by the dead."""
+    bus, batches, begun = Bus(), Batches(), threading.Event()
+    bus.listen(batches.append)
+    store = open_store(tmp_path, bus=bus, inline=False)
+
+    def job(tx: Transaction) -> None:
+        tx.insert(a_vm(), CREATED)
+        begun.set()
+
+    waiting = asyncio.get_running_loop().create_task(store.write(job))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert begun.wait(10)
+    store.abandon()
+    await asyncio.wait([waiting])
+    await asyncio.sleep(0)
+    assert waiting.cancelled()
+    assert batches == []
+    assert store.revision == 0
 
 
 async def test_revisions_go_on_where_they_were(store: Store, tmp_path: Path) -> None:

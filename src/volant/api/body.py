@@ -79,7 +79,7 @@ class _Doubled(dict[str, Any]):
 def _builtins(raw: bytes) -> Any:
     try:
         msgspec.json.decode(raw)  # The judge of the grammar: UTF-8, surrogates, ranges, what comes after the end.
-        value = json.loads(raw, object_pairs_hook=_object, parse_float=_number)
+        value = _READER.decode(raw.decode())
     except RecursionError:
         raise Invalid("cannot read the body: nested too deeply", code="malformed_json") from None
     except (ValueError, msgspec.MsgspecError) as error:
@@ -107,6 +107,10 @@ def _first_repeated(pairs: list[tuple[str, Any]]) -> str:
 def _number(text: str) -> float:
     number = float(text)
     return int(number) if number.is_integer() and abs(number) < _MOST_EXACT else number
+
+
+# Made once: json.loads makes a decoder for each text that it is given hooks for.
+_READER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_number)
 
 
 def _doubled(value: Any, path: str) -> Iterator[str]:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from msgspec import Struct
 
 from volant.bus import Bus
-from volant.clock import Clock, UidFactory, random_uid
+from volant.clock import Clock, Instant, UidFactory, random_uid
 from volant.model.views import SystemFacts
-from volant.model.vm import NetworkMode
+from volant.model.vm import VM, NetworkMode
 from volant.store import Store
 
 
@@ -30,13 +30,19 @@ class HealthReport(Struct, frozen=True, kw_only=True):
     checks: Mapping[str, Check] = {}
 
 
+def never_checked(_: VM) -> None:
+    """Nobody probes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deps:
     """`stopping` ends every stream and every wait once it is set, and refuses new writes.
 
     `allowed_hosts` are names, besides localhost and IP addresses, that a reverse proxy passes on in `Host`.
     `network_mode` is what a VM gets that asks for none. `wait_margin_s` is what stopping may take beyond the grace
-    period before an answer is given all the same. `uids` names requests that come without an X-Request-Id.
+    period before an answer is given all the same. `last_check` is when a probe of a VM's guest last said something,
+    where that is known: it changes with every probe, so it is not stored. `uids` names requests that come without an
+    X-Request-Id.
     """
 
     store: Store
@@ -45,6 +51,7 @@ class Deps:
     stopping: asyncio.Event
     info: Callable[[], SystemFacts]
     health: Callable[[], HealthReport]
+    last_check: Callable[[VM], Instant | None] = never_checked
     heartbeat_s: float = 15.0
     wait_margin_s: float = 15.0
     network_mode: NetworkMode = "user"

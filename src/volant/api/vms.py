@@ -28,7 +28,7 @@ async def list_vms(call: Call, query: VMQuery) -> Answer:
     plugin = None if query.plugin is UNSET else query.plugin
 
     def show(vm: VM) -> bytes:
-        return encoded(vm_view(vm))
+        return encoded(vm_view(vm, call.deps.last_check(vm)))
 
     def is_wanted(vm: VM) -> bool:
         return status_word(vm) == query.status
@@ -175,4 +175,4 @@ def _is_stopped(vm: VM | None) -> bool:
 
 
 def _shown(call: Call, vm: VM, *, status: int = 200, more: Headers = ()) -> Answer:
-    return shown(call, vm_view(vm), vm.meta, status=status, more=more)
+    return shown(call, vm_view(vm, call.deps.last_check(vm)), vm.meta, status=status, more=more)

@@ -82,7 +82,7 @@ def _allow_descriptors() -> None:
 async def _serve(settings: Settings, sock: socket.socket) -> int:
     clock, rng = SystemClock(), random.Random()  # noqa: S311  spreads retries; no secret hangs on it
     bus = Bus()
-    hypervisor, network = await parts.drivers(settings, clock, rng)
+    hypervisor, network, prober = await parts.drivers(settings, clock, rng)
     cache = parts.cache(settings, clock)
     await cache.sweep()
     store = _open_store(settings, bus, clock, network)
@@ -91,6 +91,7 @@ async def _serve(settings: Settings, sock: socket.socket) -> int:
         bus=bus,
         hypervisor=hypervisor,
         network=network,
+        prober=prober,
         cache=cache,
         clock=clock,
         rng=rng,
@@ -106,6 +107,7 @@ async def _serve(settings: Settings, sock: socket.socket) -> int:
             stopping=stopping,
             info=lambda: facts(hypervisor.info, network, made),
             health=lambda: _health(core),
+            last_check=core.last_check,
             network_mode=network.mode,
             allowed_hosts=settings.allowed_host,
         )

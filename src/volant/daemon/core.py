@@ -18,14 +18,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from volant.bus import Bus
-from volant.clock import Clock
+from volant.clock import Clock, Instant
 from volant.controllers.deployment import DeploymentReconciler
 from volant.controllers.garbage import GarbageCollector
+from volant.controllers.health import HealthReconciler
 from volant.controllers.plugin import PluginReconciler
 from volant.controllers.vm import VMReconciler
-from volant.drivers import Hypervisor, Network
+from volant.drivers import Hypervisor, Network, Prober
 from volant.errors import VolantError
 from volant.model.event import Committed
+from volant.model.vm import VM
 from volant.reconcile import Beat, Controller, ControllerStats, Gate, Health, Outcome, supervise
 from volant.reconcile.effects import Effects
 from volant.store import Store
@@ -34,6 +36,8 @@ from volant.telemetry import logger
 log = logger("volant.daemon")
 
 VM_WORKERS = 16
+PROBE_WORKERS = 256
+"""A probe of a guest that does not answer holds a worker for its whole timeout, and is all that its worker does."""
 DOWNLOAD_S = 1800.0
 SWEEP_S = 15.0
 PROBE_S = 2.0
@@ -91,9 +95,11 @@ class Core:
         clock: Clock,
         rng: random.Random,
         node: str,
+        prober: Prober | None = None,
         effects: Effects | None = None,
         quarantine_s: float = 30.0,
     ) -> None:
+        """Without `prober` nobody is probed: a guest whose plugin has a health check does not become ready."""
         self.store = store
         self.bus = bus
         self.hypervisor = hypervisor
@@ -128,6 +134,10 @@ class Core:
         plugins = PluginReconciler(store=store, cache=cache, clock=clock, effects=effects)
         self._wire("plugin", plugins, workers=4, timeout_s=DOWNLOAD_S)
         self._wire("garbage", garbage, workers=1, resync_s=SWEEP_S)
+        self._probes: HealthReconciler | None = None
+        if prober is not None:
+            self._probes = HealthReconciler(store=store, prober=prober, clock=clock, effects=effects)
+            self._wire("health", self._probes, workers=PROBE_WORKERS, timeout_s=120.0)
 
     def _wire(self, name: str, reconciler: Reconciler, **settings: Any) -> Controller[Any]:
         controller: Controller[Any] = Controller(
@@ -151,6 +161,10 @@ class Core:
     def stats(self) -> list[ControllerStats]:
         """The figures of each controller now."""
         return [controller.stats() for controller in self.controllers]
+
+    def last_check(self, vm: VM) -> Instant | None:
+        """When a probe of the VM's guest last said something, as far as this daemon knows."""
+        return self._probes.last_check(vm) if self._probes is not None else None
 
     @property
     def is_ready(self) -> bool:
@@ -184,6 +198,9 @@ class Core:
             gap_s = reconciler.gap_s
             for event in batch:
                 for key in reconciler.concerns(event):
+                    # A controller looks again after each write of its own in the same turn: the news of it is old.
+                    if event.actor == controller.name and key == event.key:
+                        continue
                     # News of another kind comes in storms (a thousand replicas): they may wait to become one turn.
                     if gap_s and key.kind != event.key.kind:
                         controller.add_after(key, gap_s)

@@ -6,9 +6,16 @@ import random
 
 from volant.clock import Clock
 from volant.config import Settings
-from volant.drivers import Hypervisor, Network
+from volant.drivers import Hypervisor, Network, Prober
+from volant.drivers.probes import SocketProber
 from volant.drivers.qemu import QemuHypervisor, check_host, choose
-from volant.drivers.simulated import Behaviour, SimulatedHost, SimulatedHypervisor, SimulatedNetwork
+from volant.drivers.simulated import (
+    Behaviour,
+    SimulatedHost,
+    SimulatedHypervisor,
+    SimulatedNetwork,
+    SimulatedProber,
+)
 from volant.drivers.user import UserNetwork
 from volant.errors import StartupError
 from volant.images.cache import ArtifactCache
@@ -17,14 +24,17 @@ from volant.images.fetch import FetchPolicy
 MIB = 1 << 20
 
 
-async def drivers(settings: Settings, clock: Clock, rng: random.Random) -> tuple[Hypervisor, Network]:
-    """Hypervisor and network. Raises StartupError with one sentence when the host cannot do what was asked for."""
+async def drivers(settings: Settings, clock: Clock, rng: random.Random) -> tuple[Hypervisor, Network, Prober]:
+    """What runs, connects and probes guests.
+
+    Raises StartupError with one sentence when the host cannot do what was asked for.
+    """
     if settings.network == "bridge":
         raise StartupError("cannot use --network bridge: this version has the user network only. Use --network user.")
     if settings.hypervisor == "simulated":
         host = SimulatedHost(clock, rng, behaviour=Behaviour())
         simulated = SimulatedNetwork(host, clock, settings.pool) if settings.pool else SimulatedNetwork(host, clock)
-        return SimulatedHypervisor(host, clock), simulated
+        return SimulatedHypervisor(host, clock), simulated, SimulatedProber(host, clock)
     network = UserNetwork(pool=settings.pool) if settings.pool else UserNetwork()
     found = await check_host(settings.qemu)
     choice = await choose(settings.accelerator, found, vmm_uid=settings.vmm_uid, cache_dir=settings.data_dir / "cache")
@@ -36,7 +46,7 @@ async def drivers(settings: Settings, clock: Clock, rng: random.Random) -> tuple
         vmm_uid=settings.vmm_uid,
         starts=settings.start_limit or None,
     )
-    return hypervisor, network
+    return hypervisor, network, SocketProber(clock)
 
 
 def cache(settings: Settings, clock: Clock) -> ArtifactCache:

@@ -21,6 +21,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from volant.clock import Instant, Uid
+from volant.model.health import ProbeOutcome
 from volant.model.vm import Booted, Exit, NetworkMode
 
 InstanceState = Literal["starting", "running", "unknown", "exited"]
@@ -171,4 +172,21 @@ class Network(Protocol):
 
     async def close(self) -> None:
         """Let go of descriptors. What was made stays."""
+        ...
+
+
+class Prober(Protocol):
+    """The port to whatever asks guests how they are.
+
+    It goes to the address and port it is given and nowhere else, follows nothing, and reads no more than it needs. An
+    answer that means no, or none within `timeout_s`, is a failure; unknown is what could not be asked from here. Never
+    raises.
+    """
+
+    async def http(self, address: str, port: int, path: str, timeout_s: float) -> ProbeOutcome:
+        """GET `path` (absolute, visible ASCII): a success when the answer is 2xx or 3xx."""
+        ...
+
+    async def tcp(self, address: str, port: int, timeout_s: float) -> ProbeOutcome:
+        """Connect: a success when somebody takes the call and does not hang up at once."""
         ...

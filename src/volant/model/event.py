@@ -84,7 +84,10 @@ class EventData(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Committed(Struct, frozen=True, kw_only=True, gc=False):
-    """One event as the bus carries it. `data` is the encoded `EventData`, made once for every reader (W7)."""
+    """One event as the bus carries it. `data` is the encoded `EventData`, made once for every reader (W7).
+
+    `actor` is who wrote: `api` or the name of a controller.
+    """
 
     revision: int
     type: EventType
@@ -94,6 +97,7 @@ class Committed(Struct, frozen=True, kw_only=True, gc=False):
     plugin: str | None
     at: Instant
     data: bytes
+    actor: str
 
 
 _ENCODER = msgspec.json.Encoder()
@@ -135,4 +139,17 @@ def committed(obj: Object, happening: Happening, revision: int, at: Instant) -> 
         plugin=plugin,
         at=at,
         data=_ENCODER.encode(data),
+        actor=happening.actor,
     )
+
+
+class _Said(Struct):
+    actor: str = ""
+
+
+_SAID = msgspec.json.Decoder(_Said)
+
+
+def actor_of(data: bytes) -> str:
+    """Who wrote, from the encoded `EventData`."""
+    return _SAID.decode(data).actor

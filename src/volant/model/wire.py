@@ -3,7 +3,7 @@
     store ──VM, Deployment, Plugin──▶ vm_view, deployment_view, plugin_view ──views──▶ bytes
 
 Instants become RFC 3339 here and nowhere before. Nothing is shown that is not in the stored object or handed in, so
-two readers of one revision see the same.
+two readers of one revision see the same, but for the time of the last probe, which is handed in because it is no news.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def _time(at: Instant | None) -> str | None:
     return None if at is None else _written(at)
 
 
-def vm_view(vm: VM) -> VMView:
-    """A VM in wire form."""
+def vm_view(vm: VM, last_check: Instant | None = None) -> VMView:
+    """A VM in wire form. `last_check` is that of its last probe, if it is known to be later than the stored one."""
     meta, spec, status = vm.meta, vm.spec, vm.status
     return VMView(
         name=meta.name,
@@ -54,7 +54,7 @@ def vm_view(vm: VM) -> VMView:
         pid=status.pid,
         created_at=_written(meta.created_at),
         resources=spec.config.resources,
-        health=_health(status.health) if status.health else None,
+        health=_health(status.health, last_check) if status.health else None,
         uid=meta.uid,
         generation=meta.generation,
         revision=meta.revision,
@@ -182,8 +182,8 @@ def _cloud_init(told: CloudInit) -> CloudInitView:
     return CloudInitView(enabled=told.enabled, user_data=told.user_data)
 
 
-def _health(health: Health) -> HealthView:
-    return HealthView(status=health.status, last_check=_time(health.last_check))
+def _health(health: Health, last_check: Instant | None) -> HealthView:
+    return HealthView(status=health.status, last_check=_time(last_check or health.last_check))
 
 
 def _exit(end: Exit) -> ExitView:

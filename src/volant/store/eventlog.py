@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from volant.clock import Instant, Uid
 from volant.errors import Gone, Invalid
-from volant.model.event import Committed
+from volant.model.event import Committed, actor_of
 from volant.model.meta import Key, Owner
 from volant.store.database import Execute, Row
 from volant.store.rows import Select
@@ -88,4 +88,5 @@ def _committed(row: Row) -> Committed:
         plugin=plugin,
         at=at,
         data=data,
+        actor=actor_of(data),
     )

@@ -3,6 +3,7 @@
     SimulatedHost        the world: guests, records, networks. Outlives drivers, as a real host outlives a daemon
     SimulatedHypervisor  a driver to it; keeps nothing but the hints nobody has taken yet
     SimulatedNetwork     the same for the network
+    SimulatedProber      the same for probes
     Behaviour, Faults    what one guest does; how often guests do what
 
 It is a product, not a test double: `volant serve --hypervisor simulated`, the examples, the simulations and the scale
@@ -14,17 +15,20 @@ the same calls give the same world; there is no task and no thread, so a guest c
 Deliberately absent: anything real. No process, file or socket is touched.
 """
 
-from volant.drivers.simulated.behaviour import Behaviour, Faults
+from volant.drivers.simulated.behaviour import Answers, Behaviour, Faults
 from volant.drivers.simulated.host import FIRST_PID, Script, SimulatedHost
 from volant.drivers.simulated.hypervisor import SimulatedHypervisor
 from volant.drivers.simulated.network import SimulatedNetwork
+from volant.drivers.simulated.prober import SimulatedProber
 
 __all__ = [
     "FIRST_PID",
+    "Answers",
     "Behaviour",
     "Faults",
     "Script",
     "SimulatedHost",
     "SimulatedHypervisor",
     "SimulatedNetwork",
+    "SimulatedProber",
 ]

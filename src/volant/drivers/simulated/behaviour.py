@@ -10,6 +10,8 @@ from msgspec import Struct
 from volant.model.vm import ExitReason
 
 LaunchFault = Literal["refused", "unavailable", "dies"]
+Answers = Literal["healthy", "unhealthy", "mute"]
+"""How a guest takes its probes: well, badly, or not at all."""
 
 
 class Behaviour(Struct, frozen=True, kw_only=True):
@@ -22,6 +24,7 @@ class Behaviour(Struct, frozen=True, kw_only=True):
     stop_s          how long it takes to shut down when asked
     loses_stops     how many requests to stop it does not hear
     ignores_stops   whether it hears none at all
+    answers         how it takes its probes, from `answers_after_s` after its boot on; badly until then
     """
 
     launch_s: float = 0.0
@@ -32,6 +35,8 @@ class Behaviour(Struct, frozen=True, kw_only=True):
     stop_s: float = 0.0
     loses_stops: int = 0
     ignores_stops: bool = False
+    answers: Answers = "healthy"
+    answers_after_s: float = 0.0
 
 
 class Faults(Struct, frozen=True, kw_only=True):

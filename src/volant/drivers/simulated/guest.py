@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from volant.clock import Instant, Uid
 from volant.drivers import Attachment, Instance
-from volant.drivers.simulated.behaviour import Behaviour
+from volant.drivers.simulated.behaviour import Answers, Behaviour
 from volant.model.vm import Booted, Exit
 
 
@@ -24,6 +24,7 @@ class Guest(Struct, kw_only=True):
     is_hung: bool = False
     is_stopping: bool = False
     lost_stops: int = 0
+    answers: Answers = "unhealthy"
     exit: Exit | None = None
 
     @property

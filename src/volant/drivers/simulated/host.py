@@ -17,7 +17,7 @@ from collections.abc import Callable
 from volant.clock import Clock, Uid
 from volant.drivers import Attachment, Boot, Instance
 from volant.drivers.simulated.agenda import Agenda
-from volant.drivers.simulated.behaviour import Behaviour, Faults
+from volant.drivers.simulated.behaviour import Answers, Behaviour, Faults
 from volant.drivers.simulated.guest import Guest
 from volant.model.vm import Booted, Exit, ExitReason
 
@@ -55,11 +55,18 @@ class SimulatedHost:
         """How long a driver takes to look at one guest."""
         self.attach_s = 0.0
         """How long the network takes to attach one."""
+        self.probe_s = 0.0
+        """How long a probe is under way before the guest takes it."""
+        self.probe_fault: str | None = None
+        """What keeps probes from being sent: each is unknown while there is something."""
+        self.probes: Counter[Uid] = Counter()
+        """How many probes each guest was sent."""
         self._clock = clock
         self._rng = rng
         self._agenda = Agenda(clock)
         self._guests: dict[Uid, Guest] = {}
         self._doubles: list[Guest] = []
+        self._by_address: dict[str, Guest] = {}
         self._lies: dict[Uid, Instance | None] = {}
         self._last_look: dict[Uid, Instance | None] = {}
         self._listeners: dict[Listener, None] = {}
@@ -101,6 +108,8 @@ class SimulatedHost:
         if old is not None and old.is_alive:
             self._doubles.append(old)
         self._guests[uid] = guest
+        if guest.attachment is not None and guest.attachment.address is not None:
+            self._by_address[guest.attachment.address] = guest
         if behaviour.launch == "dies":
             self.end(guest, "launch_failed", code=1)
             return guest
@@ -114,6 +123,14 @@ class SimulatedHost:
         """The truth about `uid` now."""
         self._agenda.advance()
         return self._guests.get(uid)
+
+    def guest_at(self, address: str, port: int) -> Guest | None:
+        """The live guest that is published there."""
+        self._agenda.advance()
+        guest = self._by_address.get(address)
+        if guest is None or not guest.is_alive or guest.attachment is None:
+            return None
+        return guest if any(forward.host_port == port for forward in guest.attachment.forwards) else None
 
     def guests(self) -> list[Guest]:
         """The truth about everything with our mark, in order of launch."""
@@ -177,6 +194,10 @@ class SimulatedHost:
         self._there(uid).is_mute = is_mute
         self._tell(uid)
 
+    def answer(self, uid: Uid, how: Answers) -> None:
+        """How the guest takes its probes from now on."""
+        self._there(uid).answers = how
+
     def lose_record(self, uid: Uid) -> None:
         """What the guest was booted with is no longer written anywhere."""
         self._there(uid).booted = None
@@ -204,7 +225,11 @@ class SimulatedHost:
     def _booted(self, guest: Guest) -> None:
         if guest.is_alive and not guest.is_running:
             guest.is_running = True
+            self._agenda.after(guest.behaviour.answers_after_s, lambda: self._serves(guest))
             self._tell(guest.uid)
+
+    def _serves(self, guest: Guest) -> None:
+        guest.answers = guest.behaviour.answers
 
     def _there(self, uid: Uid) -> Guest:
         guest = self.guest(uid)

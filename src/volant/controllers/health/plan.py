@@ -1,0 +1,160 @@
+"""When a guest is probed, and what is written of it. Pure.
+
+    first due: start + initial delay, and not before it is first seen, + a share of the period that hangs on the uid
+    then:      every period, on that grid, whatever holds a probe up
+
+A probe that is held up for a whole period is left out: after a pause a thousand guests would otherwise be asked in one
+breath, and from then on for ever. Times are monotonic seconds, because the wall clock may jump.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from volant.clock import Instant, Uid
+from volant.model.event import Happening
+from volant.model.health import (
+    KINDS,
+    HealthCheck,
+    Outcomes,
+    ProbeKind,
+    ProbeOutcome,
+    Target,
+    active,
+    health,
+    observe,
+    resume,
+)
+from volant.model.vm import VM, Endpoint, Health, HealthWord, VMStatus, is_as_asked
+
+ACTOR = "health"
+EARLY_S = 0.001
+"""A probe may be so early: a timer that rings a breath too soon would otherwise be set again and again."""
+
+_REASONS: dict[HealthWord, str] = {"healthy": "Healthy", "unhealthy": "Unhealthy", "unknown": "Unknown"}
+
+
+class Watch(Struct, frozen=True, kw_only=True):
+    """What is remembered of one guest between two turns; another pid, or another start, is another guest."""
+
+    uid: Uid
+    pid: int | None
+    started_at: Instant | None
+    outcomes: Outcomes
+    due: dict[ProbeKind, float]
+
+
+class Due(NamedTuple):
+    """The next probe of a guest. `at` is monotonic."""
+
+    kind: ProbeKind
+    at: float
+
+
+class Report(Struct, frozen=True):
+    """A status that differs from the one in the store, and the event of its write."""
+
+    status: VMStatus
+    happening: Happening
+
+
+def is_probed(vm: VM) -> bool:
+    """Whether there is a guest that is to stay: one on its way down is left in peace."""
+    status = vm.status
+    if status.pid is None or vm.meta.is_deleting or vm.spec.power == "stopped" or status.stop_deadline is not None:
+        return False
+    has_failed = status.health is not None and status.health.failed is not None
+    return is_as_asked(vm) and not has_failed
+
+
+def is_of(watch: Watch, vm: VM) -> bool:
+    """Whether the watch is of the guest that the VM has now."""
+    return (watch.uid, watch.pid, watch.started_at) == (vm.meta.uid, vm.status.pid, vm.status.started_at)
+
+
+def begin(vm: VM, check: HealthCheck, now: Instant, monotonic: float) -> Watch:
+    """A watch on the VM's guest, which is seen for the first time, or for the first time by this daemon."""
+    status, uid = vm.status, vm.meta.uid
+    ran_s = max(now - status.started_at, 0.0) if status.started_at is not None else 0.0
+    due: dict[ProbeKind, float] = {}
+    for kind in KINDS:
+        probe = check.probe(kind)
+        if probe is not None:
+            wait_s = max(probe.initial_delay_s - ran_s, 0.0)
+            due[kind] = monotonic + wait_s + share(uid, kind) * probe.period_s
+    return Watch(uid=uid, pid=status.pid, started_at=status.started_at, outcomes=resume(check, status.health), due=due)
+
+
+def share(uid: Uid, kind: ProbeKind) -> float:
+    """A number in [0, 1), spread evenly over uids, and another for each probe. A hash: whoever asks gets the same."""
+    digest = hashlib.blake2b(f"{uid}:{kind}".encode(), digest_size=8).digest()
+    # Of 53 bits, because more do not fit into a float and would be rounded up to 1.
+    return (int.from_bytes(digest, "big") >> 11) / 2.0**53
+
+
+def next_probe(watch: Watch, check: HealthCheck, monotonic: float) -> Due | None:
+    """Which probe is next, and when. None when there is none to run."""
+    due: list[Due] = []
+    for kind in active(check, watch.outcomes):
+        probe = check.probe(kind)
+        if probe is not None:
+            at = watch.due.get(kind, monotonic)
+            due.append(Due(kind, at if monotonic - at < probe.period_s else _on_grid(at, probe.period_s, monotonic)))
+    return min(due, key=lambda one: one.at, default=None)
+
+
+def probed(
+    watch: Watch, check: HealthCheck, kind: ProbeKind, outcome: ProbeOutcome, began: float, now: Instant
+) -> Watch:
+    """The watch after a probe that began at `began` (monotonic) and was over by `now` (wall time)."""
+    probe = check.probe(kind)
+    outcomes = observe(check, watch.outcomes, kind, outcome, now)
+    due = dict(watch.due)
+    if probe is not None:
+        due[kind] = _on_grid(due.get(kind, began), probe.period_s, began + EARLY_S)
+    if kind == "startup" and outcomes.startup.verdict:
+        # What was held back is due at once, and not whenever its own turn would have been.
+        due |= {other: max(at, began) for other, at in due.items() if other != kind}
+    return replace(watch, outcomes=outcomes, due=due)
+
+
+def _on_grid(at: float, period_s: float, after: float) -> float:
+    """The first time after `after` that is a whole number of periods away from `at`."""
+    return at + period_s * (math.floor(max(after - at, 0.0) / period_s) + 1)
+
+
+def where(vm: VM, target: Target) -> Endpoint | None:
+    """Where the target is reached: on the VM's own address, or nowhere."""
+    for endpoint in vm.status.endpoints:
+        if endpoint.guest_port == target.port and endpoint.address == vm.spec.address:
+            return endpoint
+    return None
+
+
+def report(vm: VM, check: HealthCheck, outcomes: Outcomes) -> Report | None:
+    """What has to be written, or None when the store says so already. The time of a check alone is no news (L7)."""
+    old = vm.status.health or Health()
+    new = health(check, outcomes)
+    if replace(new, last_check=old.last_check) == old:
+        return None
+    happening = Happening(
+        type="vm.health_changed" if new.status != old.status else "vm.updated",
+        actor=ACTOR,
+        reason=_REASONS[new.status],
+        message=_message(check, outcomes, new),
+    )
+    return Report(replace(vm.status, health=new), happening)
+
+
+def _message(check: HealthCheck, outcomes: Outcomes, said: Health) -> str:
+    kind: ProbeKind = said.failed or "readiness"
+    if said.status != "unhealthy":
+        return "its startup probe succeeded" if said.status == "unknown" else "it passes its health check"
+    probe = check.probe(kind)
+    times = probe.failure_threshold if probe is not None else outcomes.streak(kind).length
+    return f"its {kind} probe failed {times} times in a row" if times > 1 else f"its {kind} probe failed"

@@ -1,0 +1,137 @@
+"""The prober: one connection a probe, straight to the guest's published port.
+
+    http   connect ▸ GET ▸ read the head, at most 16 KiB ▸ 2xx or 3xx?
+    tcp    connect ▸ listen for a moment ▸ still there, or has it said something?
+
+It goes to the numeric address it is given: nothing is resolved, no proxy is asked, no redirect is followed (it counts
+as a success and is not looked at). Guests are not trusted: what one sends is bounded in size and in time, and none of
+it is kept.
+
+What a tcp probe can tell is little where QEMU's user network publishes the port: QEMU takes every call itself, before
+it asks the guest. If nobody in the guest listens the call is dropped a moment later, and that is a failure here; so is
+a server that hangs up without a word. But a guest that does not answer QEMU at all (still booting, hung) looks like a
+server that waits to be spoken to. Probe by http what can be probed so.
+
+Unknown is what says nothing about the guest: no descriptor or port left on this host, no route, no right, or a daemon
+that was held up for so long that it did not look in time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import re
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+
+from volant.clock import Clock
+from volant.model.health import ProbeOutcome
+
+MAX_HEAD = 16 << 10
+"""Bytes of an answer's head. A longer one is a failure: no server that is well sends one."""
+SETTLE_S = 0.25
+"""How long a connection must hold before it counts, if the timeout is not shorter. QEMU drops a call that the guest
+refuses as soon as the guest has said so, which takes milliseconds."""
+LATE_S = 0.25
+"""A timeout that is noticed so late says more about this process than about the guest."""
+
+_OURS = frozenset(
+    {
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOBUFS,
+        errno.ENOMEM,
+        errno.EADDRNOTAVAIL,
+        errno.ENETUNREACH,
+        errno.EACCES,
+        errno.EPERM,
+    }
+)
+_PATH = re.compile(r"/[!-~]*")
+_END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
+_SUCCESS = re.compile(rb"HTTP/1\.[01] [23][0-9][0-9][ \r\n]")
+
+
+class SocketProber:
+    """The port `Prober`, by sockets. Keeps nothing between two probes."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def http(self, address: str, port: int, path: str, timeout_s: float) -> ProbeOutcome:
+        """As the port says."""
+        if not _PATH.fullmatch(path):
+            return "unknown"
+        return await self._ask(address, timeout_s, _http(address, port, path))
+
+    async def tcp(self, address: str, port: int, timeout_s: float) -> ProbeOutcome:
+        """As the port says. Connecting and holding have to fit into `timeout_s` together."""
+        return await self._ask(address, timeout_s, _tcp(address, port, min(SETTLE_S, timeout_s / 2)))
+
+    async def _ask(self, address: str, timeout_s: float, is_well: Coroutine[None, None, bool]) -> ProbeOutcome:
+        if not _is_numeric(address):
+            is_well.close()
+            return "unknown"
+        began = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(timeout_s):
+                return "success" if await is_well else "failure"
+        except TimeoutError:
+            is_late = self._clock.monotonic() - began > timeout_s + LATE_S
+            return "unknown" if is_late else "failure"
+        except OSError as error:
+            return "unknown" if error.errno in _OURS else "failure"
+
+
+def _is_numeric(address: str) -> bool:
+    try:
+        ip_address(address)
+    except ValueError:
+        return False
+    return True
+
+
+@asynccontextmanager
+async def _connection(address: str, port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection(address, port, limit=MAX_HEAD)
+    try:
+        yield reader, writer
+    finally:
+        # Aborted, not closed: whatever is still to come or to go is of no interest, and nobody waits for it.
+        writer.transport.abort()
+
+
+async def _http(address: str, port: int, path: str) -> bool:
+    host = f"[{address}]" if ":" in address else address
+    request = (
+        f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: volant\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+    )
+    async with _connection(address, port) as (reader, writer):
+        writer.write(request.encode())
+        return _SUCCESS.match(await _head(reader)) is not None
+
+
+async def _head(reader: asyncio.StreamReader) -> bytearray:
+    """The head of an answer; empty when it does not end within MAX_HEAD or before the connection does."""
+    head = bytearray()
+    while len(head) < MAX_HEAD:
+        chunk = await reader.read(MAX_HEAD - len(head))
+        if not chunk:
+            break
+        start = max(0, len(head) - 3)
+        head += chunk
+        # Only what is new is searched, because a guest may send its head byte by byte.
+        if _END_OF_HEAD.search(head, start):
+            return head
+    return bytearray()
+
+
+async def _tcp(address: str, port: int, settle_s: float) -> bool:
+    async with _connection(address, port) as (reader, _):
+        try:
+            async with asyncio.timeout(settle_s):
+                return bool(await reader.read(1))
+        except TimeoutError:
+            # An end that came in the same turn of the loop as the timeout has been noted by the reader all the same.
+            return not reader.at_eof() and reader.exception() is None
