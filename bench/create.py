@@ -1,10 +1,11 @@
 """`create`: durable `POST /vms` from 64 connections, beside the bare endpoint and beside lone commits of SQLite.
 
-Two figures, because one POST sets off more than itself, and all of it competes for the daemon's one core:
+Three figures, because one POST sets off more than itself, and all of it competes for the daemon's one core:
 
-    nothing to start  the plugin's artifacts are still being downloaded, from a server that never answers. Decode,
-                      validate, hand out an address, object row and event row, one fsync for the group, answer; then
-                      the VM controller looks at each VM and writes, once, that it waits
+    by itself         API and store without controllers (`bench.admission`): decode, validate, hand out an address,
+                      object row and event row, one fsync for the group, answer
+    nothing to start  the plugin's artifacts are still being downloaded, from a server that never answers. The
+                      same; then the VM controller looks at each VM and writes, once, that it waits
     every VM starts   the controller launches each VM on the simulated hypervisor and writes what it sees
 
 Every round has a new daemon with an empty database, so no round pays for the VMs of the one before.
@@ -23,7 +24,7 @@ from bench.load import closed
 from bench.report import NotMeasured
 from bench.rounds import CONNECTIONS, Round, cpu_times, rates, show, slice_of
 from bench.run import Run, running, settle, wait_running
-from bench.servers import PLUGIN, Daemon, Server, baseline, simulated, temporary
+from bench.servers import PLUGIN, Server, admission, baseline, simulated, temporary
 from bench.wire import request
 
 WARM_UP = 200
@@ -49,23 +50,35 @@ class Side:
 def measure(run: Run) -> None:
     """Print it."""
     seconds = run.pick(0.5, 0.3)
-    waiting, starting = Side(), Side()
+    alone, waiting, starting = Side(), Side(), Side()
     lone: list[float] = []
     with baseline() as bare, temporary() as directory:
         for _ in range(run.pick(4, 1)):
+            _round_alone(bare, alone, seconds)
             _round_waiting(bare, waiting, seconds)
             _round_starting(bare, starting, seconds)
             lone.append(commit(directory, 2 * seconds).rate)
     out = run.out
-    show(out, "bare endpoint, POST", waiting.bare + starting.bare)
-    for side, what in ((waiting, "nothing to start"), (starting, "every VM starts")):
+    show(out, "bare endpoint, POST", alone.bare + waiting.bare + starting.bare)
+    for side, what in ((alone, "by itself"), (waiting, "nothing to start"), (starting, "every VM starts")):
         show(out, f"POST /vms, {what}", side.ours)
         out.goal(f"{what} / bare endpoint", ratios(rates(side.ours), rates(side.bare)), 0.40, ">=")
         cpu = ratios(cpu_times(side.bare), cpu_times(side.ours))
         out.row(f"  by CPU time: bare endpoint / {what}", cpu.text("x"))
     out.row("POST -> all of them run", Spread.of(starting.running_per_s).text("VM/s"))
     out.row("SQLite, lone synchronous=FULL commits", Spread.of(lone).text("/s"))
-    out.row("nothing to start / lone commits", ratios(rates(waiting.ours), lone).text("x"))
+    out.row("by itself / lone commits", ratios(rates(alone.ours), lone).text("x"))
+
+
+def _round_alone(bare: Server, side: Side, seconds: float) -> None:
+    with admission() as server:
+        side.begin()
+        for n, requests in enumerate(_creates(server, PLUGIN)):
+            if n:
+                _echo(bare, seconds, side.bare[-1])
+                slice_of(server, requests, seconds, 201, side.ours[-1])
+            else:
+                closed(server.address, requests, connections=CONNECTIONS, seconds=30).check(201)
 
 
 def _round_waiting(bare: Server, side: Side, seconds: float) -> None:
@@ -102,7 +115,7 @@ def _round_starting(bare: Server, side: Side, seconds: float) -> None:
         side.running_per_s.append(total / took)
 
 
-def _creates(daemon: Daemon, plugin: str) -> Iterator[Iterator[bytes]]:
+def _creates(daemon: Server, plugin: str) -> Iterator[Iterator[bytes]]:
     """Requests to warm up with, then those of each slice."""
     for n, most in enumerate([WARM_UP] + [MOST] * SLICES):
         bodies = ({"name": f"vm-{n}-{k}", "plugin": plugin} for k in range(most))

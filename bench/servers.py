@@ -111,13 +111,14 @@ class Daemon(Server):
 
 
 def processes_naming(text: str) -> list[int]:
-    """Pids of the QEMU processes whose command line contains `text`."""
+    """Pids of the QEMU processes whose working directory contains `text`."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                command = (entry / "cmdline").read_bytes()
-                if text.encode() in command and b"qemu-system" in command.split(b"\0", 1)[0]:
+                # QEMU is given descriptors, not paths: what ties it to a data directory is where it works.
+                program = (entry / "cmdline").read_bytes().split(b"\0", 1)[0]
+                if text in str((entry / "cwd").readlink()) and b"qemu-system" in program:
                     found.append(int(entry.name))
     return sorted(found)
 
@@ -178,9 +179,22 @@ def _ready_or_none(daemon: Daemon, name: str) -> bool | None:
 @contextlib.contextmanager
 def baseline(cores: frozenset[int] = SERVER_CORES) -> Iterator[Server]:
     """The bare endpoint."""
+    with _module("bench.baseline", cores) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def admission(cores: frozenset[int] = SERVER_CORES) -> Iterator[Server]:
+    """API and store without controllers, with the plugin `bench`."""
+    with _module("bench.admission", cores) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def _module(name: str, cores: frozenset[int]) -> Iterator[Server]:
     with temporary() as home:
         file = home / "url"
-        server = Server([sys.executable, "-m", "bench.baseline", str(file)], file, home / "log", cores)
+        server = Server([sys.executable, "-m", name, str(file)], file, home / "log", cores)
         try:
             yield server
         finally:

@@ -15,11 +15,18 @@ from volant.model.conditions import is_true
 from volant.model.deployment import AVAILABLE, PROGRESSING
 from volant.model.plugin import READY, is_complete
 from volant.model.plugin import digests as digests_of
-from volant.model.vm import VM, is_ready, status_word
+from volant.model.vm import VM, StatusWord, is_ready, status_word
 
 if TYPE_CHECKING:
     from tests.builders.wishes import Wish
     from tests.builders.world import World
+
+WORDS: dict[Wish, tuple[StatusWord, ...]] = {
+    "running": ("running",),
+    "stopped": ("stopped",),
+    "held": ("stopped", "error"),
+}
+"""What users may read of a VM that is as it was wished for."""
 
 
 def unrest(world: World) -> list[str]:
@@ -98,7 +105,7 @@ def _vm(world: World, vm: VM, wish: Wish) -> Iterable[str]:
     status, word = vm.status, status_word(vm)
     if vm.meta.is_deleting or status.observed_generation != vm.meta.generation:
         yield "it is on its way out, or has not been looked at"
-    if word != {"running": "running", "stopped": "stopped", "held": "error"}[wish]:
+    if word not in WORDS[wish]:
         yield f"it is {word}, wished is {wish}: {status}"
     alive = world.host.alive(vm.meta.uid)
     if [guest.pid for guest in alive] != ([] if status.pid is None else [status.pid]):

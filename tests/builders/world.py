@@ -148,9 +148,13 @@ class World:
         self.oracles.opened(life)
         return life
 
-    async def start(self) -> Life:
-        """Have a daemon from now on."""
+    def start_soon(self) -> None:
+        """Have a daemon from now on, as soon as one can be had."""
         self._wanted.set()
+
+    async def start(self) -> Life:
+        """The same, and wait for it."""
+        self.start_soon()
         return await self.up()
 
     async def crash(self) -> None:

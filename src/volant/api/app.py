@@ -13,6 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from volant.api import deployments, events, plugins, system, vms
+from volant.api.bodies import Bodies
 from volant.api.call import Context
 from volant.api.deps import Deps
 from volant.api.front import Front, Method, Resource, no_such_path
@@ -64,4 +65,4 @@ class Api(Starlette):
 def create_app(deps: Deps) -> Api:
     """The ASGI application. Needs no lifespan: it has nothing that must be started or stopped."""
     waits, streams = Waits(deps.bus, deps.stopping), Streams(deps.bus)
-    return Api(Context(deps=deps, waits=waits, streams=streams))
+    return Api(Context(deps=deps, waits=waits, streams=streams, bodies=Bodies(deps)))

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 from starlette.types import Receive, Scope, Send
 
+from volant.api.bodies import Bodies
 from volant.api.body import decode_body
 from volant.api.deps import Deps
 from volant.api.stream import Streams
@@ -52,6 +53,7 @@ class Context:
     deps: Deps
     waits: Waits
     streams: Streams
+    bodies: Bodies
 
 
 class Call:
@@ -159,12 +161,16 @@ def too_large() -> TooLarge:
 
 def shown(call: Call, view: Any, meta: Meta, *, status: int = 200, more: Headers = ()) -> Answer:
     """One object, with its revision as ETag; 304 when the caller has that revision already."""
-    etag = b'"%d"' % meta.revision
-    tagged = ((b"etag", etag), *more)
+    return shown_bytes(call, _ENCODER.encode(view), meta, status=status, more=more)
+
+
+def shown_bytes(call: Call, body: bytes, meta: Meta, *, status: int = 200, more: Headers = ()) -> Answer:
+    """The same, encoded already."""
+    tagged = ((b"etag", b'"%d"' % meta.revision), *more)
     known = call.headers.get(b"if-none-match")
     if known is not None and call.scope["method"] in ("GET", "HEAD") and _is_known(known, meta.revision):
         return Answer(304, b"", tagged)
-    return Answer(status, _ENCODER.encode(view), tagged)
+    return Answer(status, body, tagged)
 
 
 def plain(view: Any, *, status: int = 200, more: Headers = ()) -> Answer:

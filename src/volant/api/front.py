@@ -53,6 +53,10 @@ class Front:
             answer = answer_to(error, call.request_id)
             if not call.is_answered:
                 await call.answer(answer)
+        finally:
+            # The scope holds the call and the call the scope: left like that, each request would be garbage that only
+            # the cycle collector finds, at a fifth of a request's time.
+            del scope[_OURS]
 
     def _request_id(self, headers: Mapping[bytes, bytes]) -> str:
         """The caller's own id if it is harmless to write down, else one that was never used before."""

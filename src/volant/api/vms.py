@@ -11,7 +11,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from volant.api.admission import asked_for, refuse_deleting, staying, usable_plugin
-from volant.api.call import Answer, Call, Headers, encoded, plain, shown
+from volant.api.call import Answer, Call, Headers, encoded, plain, shown, shown_bytes
 from volant.api.lists import listed
 from volant.api.waiting import WaitEnd
 from volant.clock import Uid
@@ -38,7 +38,8 @@ async def list_vms(call: Call, query: VMQuery) -> Answer:
 
 async def get(call: Call, query: NoQuery) -> Answer:
     """`GET /vms/{name}`."""
-    return _shown(call, call.store.vm(call.name))
+    vm, body = call.context.bodies.of(call.name)
+    return shown_bytes(call, body, vm.meta)
 
 
 async def get_config(call: Call, query: NoQuery) -> Answer:

@@ -102,6 +102,11 @@ class Reading(Rows):
         if not self._select("SELECT 1 FROM objects WHERE uid = ? AND revision = ?", asked):
             raise changed(obj, self.find_uid(obj.meta.uid))
 
+    def version(self, key: Key) -> tuple[Uid, int] | None:
+        """Uid and revision of the object with that key, without reading the object; None when there is none."""
+        rows = self._select("SELECT uid, revision FROM objects WHERE kind = ? AND name = ?", key)
+        return (rows[0][0], rows[0][1]) if rows else None
+
     @contextmanager
     def snapshot(self) -> Iterator[int]:
         """Everything read inside is of one commit, whose last revision it gives (W1: list here, then watch from there).

@@ -47,7 +47,7 @@ class Transaction(Rows):
         super().__init__(self._fetch)
         self._execute = execute
         self._uids = uids
-        self._spare: dict[Uid, None] = {}
+        self._spare: dict[Uid, str] = {}
         self.now = now
         self.revision = revision
         self.events: list[Committed] = []
@@ -69,10 +69,9 @@ class Transaction(Rows):
 
         Goes back to the pool when the job ends without such an object. Raises Conflict (`addresses_exhausted`).
         """
-        held = addresses.held_by(self._execute, uid)
+        held = self._spare.get(uid) or addresses.held_by(self._execute, uid)
         if held is None:
-            held = addresses.allocate(self._execute, uid)
-            self._spare[uid] = None
+            held = self._spare[uid] = addresses.allocate(self._execute, uid)
         return held
 
     def insert(self, obj: Obj, happening: Happening) -> Obj:
@@ -196,10 +195,10 @@ class Transaction(Rows):
         address, uid = rows.address_of(obj), obj.meta.uid
         if address is None:
             return
-        held = addresses.held_by(self._execute, uid)
+        held = self._spare.get(uid) or addresses.held_by(self._execute, uid)
         if held is None:
             addresses.claim(self._execute, address, uid)
-            self._spare[uid] = None
+            self._spare[uid] = address
         elif held != address:
             raise Conflict(f"cannot give {_named(obj)} {address}: it holds {held}", code="address_taken")
 

@@ -4,7 +4,8 @@
     then:      every period, on that grid, whatever holds a probe up
 
 A probe that is held up for a whole period is left out: after a pause a thousand guests would otherwise be asked in one
-breath, and from then on for ever. Times are monotonic seconds, because the wall clock may jump.
+breath, and from then on for ever. Waiting for the guest's other probe does not count, or a slow one would keep the
+other from ever being sent. Times are monotonic seconds, because the wall clock may jump.
 """
 
 from __future__ import annotations
@@ -40,13 +41,17 @@ _REASONS: dict[HealthWord, str] = {"healthy": "Healthy", "unhealthy": "Unhealthy
 
 
 class Watch(Struct, frozen=True, kw_only=True):
-    """What is remembered of one guest between two turns; another pid, or another start, is another guest."""
+    """What is remembered of one guest between two turns; another pid, or another start, is another guest.
+
+    `free_at` is when its last probe was over.
+    """
 
     uid: Uid
     pid: int | None
     started_at: Instant | None
     outcomes: Outcomes
     due: dict[ProbeKind, float]
+    free_at: float
 
 
 class Due(NamedTuple):
@@ -54,6 +59,15 @@ class Due(NamedTuple):
 
     kind: ProbeKind
     at: float
+
+
+class Probed(NamedTuple):
+    """A probe that is over. Times are monotonic."""
+
+    kind: ProbeKind
+    outcome: ProbeOutcome
+    began: float
+    ended: float
 
 
 class Report(Struct, frozen=True):
@@ -87,7 +101,8 @@ def begin(vm: VM, check: HealthCheck, now: Instant, monotonic: float) -> Watch:
         if probe is not None:
             wait_s = max(probe.initial_delay_s - ran_s, 0.0)
             due[kind] = monotonic + wait_s + share(uid, kind) * probe.period_s
-    return Watch(uid=uid, pid=status.pid, started_at=status.started_at, outcomes=resume(check, status.health), due=due)
+    outcomes = resume(check, status.health)
+    return Watch(uid=uid, pid=status.pid, started_at=status.started_at, outcomes=outcomes, due=due, free_at=monotonic)
 
 
 def share(uid: Uid, kind: ProbeKind) -> float:
@@ -104,23 +119,23 @@ def next_probe(watch: Watch, check: HealthCheck, monotonic: float) -> Due | None
         probe = check.probe(kind)
         if probe is not None:
             at = watch.due.get(kind, monotonic)
-            due.append(Due(kind, at if monotonic - at < probe.period_s else _on_grid(at, probe.period_s, monotonic)))
+            is_missed = monotonic - max(at, watch.free_at) >= probe.period_s
+            due.append(Due(kind, _on_grid(at, probe.period_s, monotonic) if is_missed else at))
     return min(due, key=lambda one: one.at, default=None)
 
 
-def probed(
-    watch: Watch, check: HealthCheck, kind: ProbeKind, outcome: ProbeOutcome, began: float, now: Instant
-) -> Watch:
-    """The watch after a probe that began at `began` (monotonic) and was over by `now` (wall time)."""
-    probe = check.probe(kind)
-    outcomes = observe(check, watch.outcomes, kind, outcome, now)
+def after(watch: Watch, check: HealthCheck, probed: Probed, now: Instant) -> Watch:
+    """The watch after a probe that is over at `now`."""
+    probe = check.probe(probed.kind)
+    outcomes = observe(check, watch.outcomes, probed.kind, probed.outcome, now)
     due = dict(watch.due)
     if probe is not None:
-        due[kind] = _on_grid(due.get(kind, began), probe.period_s, began + EARLY_S)
-    if kind == "startup" and outcomes.startup.verdict:
+        at = due.get(probed.kind, probed.began)
+        due[probed.kind] = _on_grid(at, probe.period_s, probed.began + EARLY_S)
+    if probed.kind == "startup" and outcomes.startup.verdict:
         # What was held back is due at once, and not whenever its own turn would have been.
-        due |= {other: max(at, began) for other, at in due.items() if other != kind}
-    return replace(watch, outcomes=outcomes, due=due)
+        due |= {other: max(at, probed.began) for other, at in due.items() if other != "startup"}
+    return replace(watch, outcomes=outcomes, due=due, free_at=probed.ended)
 
 
 def _on_grid(at: float, period_s: float, after: float) -> float:

@@ -123,9 +123,9 @@ class HealthReconciler:
     async def _probe(self, subject: Subject, kind: ProbeKind) -> None:
         began = self._clock.monotonic()
         outcome = await self._ask(subject, kind)
+        probed = plan.Probed(kind, outcome, began, self._clock.monotonic())
         # The watch is still that of the guest which was asked: a key is with one worker at a time.
-        watch = plan.probed(subject.watch, subject.check, kind, outcome, began, self._clock.now())
-        self._watches[subject.vm.meta.key] = watch
+        self._watches[subject.vm.meta.key] = plan.after(subject.watch, subject.check, probed, self._clock.now())
 
     async def _ask(self, subject: Subject, kind: ProbeKind) -> ProbeOutcome:
         """Go to the VM's own endpoint and nowhere else; unknown when it has none."""

@@ -196,8 +196,10 @@ class VMReconciler:
 
     def _facts(self, vm: VM, plugin: Plugin | None, seen: Instance | None) -> HostFacts:
         info = self._hypervisor.info
-        endpoints: tuple[Endpoint, ...] = ()
-        if plugin is not None and seen is not None and seen.state == "running":
+        endpoints = vm.status.endpoints
+        # Said once of each guest, and looked up as often: they follow from what it was booted with.
+        is_news = seen is not None and seen.state == "running" and seen.pid != vm.status.pid
+        if is_news and plugin is not None and seen is not None:
             endpoints = self._endpoints(vm, seen, plugin)
         return HostFacts(node=self._node, accelerator=info.accelerator, isolation=info.isolation, endpoints=endpoints)
 

@@ -1,0 +1,223 @@
+"""Whatever users, hosts and daemons can do wrong, drawn from a seed; and the day on which it stops.
+
+    act ── one thing, drawn ──▶ users | guests | host | daemon | clock | database
+    heal ── no more faults, and what was broken works again; what users wished for stays wished for
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable
+
+from msgspec.structs import replace
+from tests.builders.harm import Effect, How
+from tests.builders.world import CALM, World
+
+from volant.clock import Uid
+from volant.drivers.simulated import Faults
+from volant.drivers.simulated.guest import Guest
+from volant.errors import NotFound, Unavailable
+from volant.model.vm import VM, RestartPolicy
+
+HARSH = Faults(
+    refused=0.05,
+    unavailable=0.1,
+    dies=0.1,
+    ends=0.25,
+    ends_within_s=60.0,
+    hangs=0.2,
+    loses_stop=0.3,
+    launch_within_s=0.3,
+    boot_within_s=6.0,
+    stop_within_s=6.0,
+)
+VMS = ("web", "db", "api-2")
+"""The last is a name that a replica would like to have."""
+DEPLOYMENTS = ("api", "job")
+HARM: tuple[How, ...] = ("crash before", "crash after", "error", "lost answer", "twice")
+HARM_CHANCE = 0.06
+UNLOCK_CHANCE = 0.3
+
+
+class Mayhem:
+    """One world's share of it."""
+
+    def __init__(self, world: World, *, with_lies: bool) -> None:
+        self._world = world
+        self._rng = world.rng
+        self._locks: list[sqlite3.Connection] = []
+        self._orphans = 0
+        self.done: list[str] = []
+        """What was done, and when: the story of a seed."""
+        self._acts: list[tuple[int, Callable[[], Awaitable[object] | None]]] = [
+            (6, self._create),
+            (4, self._switch),
+            (3, self._delete),
+            (3, self._deploy),
+            (6, self._scale),
+            (2, self._undeploy),
+            (2, self._replica),
+            (1, self._plugin),
+            (5, self._guest),
+            (1, self._network),
+            (1, self._orphan),
+            (2, self._jump),
+            (4, self._daemon),
+            (2, self._senses),
+            (2, self._database),
+        ]
+        if with_lies:
+            world.oracles.believes_lies = True
+            self._acts.append((3, self._lie))
+            world.host.faults = replace(world.host.faults, stale=0.05)
+        world.record.plan = self._harm
+
+    async def act(self) -> None:
+        """One thing."""
+        if self._rng.random() < UNLOCK_CHANCE:
+            self._unlock()
+        weights, acts = zip(*self._acts, strict=True)
+        (act,) = self._rng.choices(acts, weights)
+        self.done.append(f"{self._world.clock.monotonic():.2f} {act.__name__}")
+        try:
+            doing = act()
+            if doing is not None:
+                await doing
+        except (Unavailable, NotFound):
+            self.done[-1] += " (could not)"
+
+    async def heal(self) -> None:
+        """From now on nothing goes wrong any more but what guests have begun."""
+        world = self._world
+        world.record.plan = None
+        world.senses.deaf, world.senses.is_blind = 0.0, False
+        world.host.network_fault, world.host.behaviour, world.host.faults = None, CALM, Faults()
+        self._unlock()
+        world.start_soon()
+        for guest in world.host.guests():
+            guest.is_mute = False
+        await world.users.enable()
+        life = await world.up()
+        for vm in life.store.vms():
+            if vm.spec.restart_policy != "always" and vm.meta.name in world.users.vms:
+                # Or nobody could say whether it is to be running: that depends on how it has ended.
+                await world.users.try_to(world.users.start(vm.meta.name))
+        await world.clock.sleep(HARSH.ends_within_s + 10.0)
+
+    def _harm(self, _at: int, _effect: Effect) -> How | None:
+        return self._rng.choice(HARM) if self._rng.random() < HARM_CHANCE else None
+
+    # Users.
+
+    async def _create(self) -> None:
+        users, policy = self._world.users, self._draw_policy()
+        name = self._rng.choice(VMS)
+        grace_s = self._rng.choice([0.0, 5.0, 20.0])
+        await users.try_to(users.create(name, grace_s=grace_s, restart_policy=policy))
+
+    async def _switch(self) -> None:
+        users, vm = self._world.users, self._some_vm()
+        if self._rng.random() < 0.5 or vm.meta.owner is not None:
+            await users.try_to(users.start(vm.meta.name))
+        else:
+            await users.try_to(users.stop(vm.meta.name, force=self._rng.random() < 0.2))
+
+    async def _delete(self) -> None:
+        users, vm = self._world.users, self._some_vm()
+        await users.try_to(users.delete(vm.meta.name, force=self._rng.random() < 0.2))
+
+    async def _deploy(self) -> None:
+        users = self._world.users
+        await users.try_to(users.deploy(self._rng.choice(DEPLOYMENTS), self._rng.randint(0, 5)))
+
+    async def _scale(self) -> None:
+        users = self._world.users
+        await users.try_to(users.scale(self._rng.choice(DEPLOYMENTS), self._rng.randint(0, 6)))
+
+    async def _undeploy(self) -> None:
+        users = self._world.users
+        await users.try_to(users.undeploy(self._rng.choice(DEPLOYMENTS)))
+
+    async def _replica(self) -> None:
+        users = self._world.users
+        names = [vm.meta.name for vm in self._world.store.vms() if vm.meta.owner is not None]
+        if names:
+            await users.try_to(users.delete(self._rng.choice(names)))
+
+    async def _plugin(self) -> None:
+        await self._world.users.enable(enabled=self._rng.random() < 0.5)
+
+    # Guests and their host.
+
+    def _guest(self) -> None:
+        guest, host = self._some_guest(), self._world.host
+        match self._rng.randrange(5):
+            case 0:
+                host.crash(guest.uid, self._rng.choice(["guest_panic", "guest_shutdown", "killed", "unknown"]))
+            case 1:
+                host.vanish(guest.uid)
+            case 2:
+                host.hang(guest.uid, hangs=self._rng.random() < 0.7)
+            case 3:
+                host.mute(guest.uid, is_mute=self._rng.random() < 0.6)
+            case 4:
+                host.lose_record(guest.uid)
+
+    def _lie(self) -> None:
+        guest = self._some_guest()
+        truth = guest.look()
+        lies = [None, replace(truth, state="exited", pid=None), replace(truth, state="unknown")]
+        self._world.host.lie(guest.uid, self._rng.choice(lies))
+
+    def _network(self) -> None:
+        self._world.host.network_fault = self._rng.choice([None, "the kernel says no"])
+
+    def _orphan(self) -> None:
+        self._orphans += 1
+        uid = Uid(f"{self._orphans:x}".rjust(32, "f"))
+        self._world.oracles.orphans.add(uid)
+        self._world.host.orphan(uid)
+
+    def _jump(self) -> None:
+        self._world.clock.jump(self._rng.choice([-3600.0, -5.0, 5.0, 3600.0]))
+
+    # The daemon and its database.
+
+    async def _daemon(self) -> None:
+        down_s = self._rng.choice([0.1, 1.0, 15.0])
+        if self._rng.random() < 0.2 and self._world.store.healthy:
+            await self._world.stop()
+        else:
+            await self._world.crash()
+        await self._world.clock.sleep(down_s)
+        self._world.start_soon()
+
+    def _senses(self) -> None:
+        self._world.senses.deaf = self._rng.choice([0.0, 0.0, 0.3, 1.0])
+        self._world.senses.is_blind = self._rng.random() < 0.2
+
+    def _database(self) -> None:
+        if not self._locks:
+            lock = sqlite3.connect(self._world.path, isolation_level=None)
+            self._locks.append(lock)
+            lock.execute("BEGIN IMMEDIATE")
+
+    def _unlock(self) -> None:
+        while self._locks:
+            self._locks.pop().close()
+
+    def _some_vm(self) -> VM:
+        vms = self._world.store.vms()
+        if not vms:
+            raise NotFound("VM", "any")
+        return self._rng.choice(vms)
+
+    def _some_guest(self) -> Guest:
+        guests = self._world.host.alive()
+        if not guests:
+            raise NotFound("guest", "any")
+        return self._rng.choice(guests)
+
+    def _draw_policy(self) -> RestartPolicy:
+        policies: tuple[RestartPolicy, ...] = ("always", "always", "on_failure", "never")
+        return self._rng.choice(policies)
