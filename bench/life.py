@@ -1,10 +1,14 @@
 """`life`: POST -> running -> `DELETE ?force=true` answered, beside spawn -> QMP says running -> SIGKILL -> collected.
 
-Both sides end the guest before it has booted, so no guest is waited for and what is left is the machinery.
+Both sides end the guest before it has booted, so no guest is waited for and what is left is the machinery. Besides: how
+long after the SIGKILL of a QEMU process the event comes that tells of it and of the time of the next start, decided and
+on disk.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -34,6 +38,7 @@ def measure(run: Run) -> None:
     """Print it."""
     ours: list[Life] = []
     theirs: list[Life] = []
+    deaths: list[float] = []
     with hypervisor(run) as (daemon, manifest), temporary() as home:
         how = first_recipe(daemon, manifest["name"], home)
         watched = Watched(daemon)
@@ -41,6 +46,7 @@ def measure(run: Run) -> None:
             for n in range(run.pick(11, 5)):
                 theirs.append(_bare(how, home))
                 ours.append(watched.live(f"vm-{n}", manifest["name"]))
+                deaths.append(watched.killed(f"victim-{n}", manifest["name"]) * 1e3)
         finally:
             watched.close()
     out = run.out
@@ -54,6 +60,7 @@ def measure(run: Run) -> None:
         else:
             out.row(f"{what}, overhead", differences(*sides).text("ms"))
         out.row("  ratio", ratios(*sides).text("x"))
+    out.goal("SIGKILL -> vm.error on the stream", Spread.of(deaths), 250, "<=", "ms")
 
 
 class Watched:
@@ -63,15 +70,35 @@ class Watched:
         self.daemon = daemon
         self.readers = Readers()
         self.started: dict[bytes, float] = {}
+        self.failed: dict[bytes, float] = {}
         self.readers.open(daemon.address, "/events/vms", [self._see])
         self.call = Call(self.readers, daemon.address)
 
     def _see(self, frame: bytes, now: float) -> None:
         if event_type(frame) == b"vm.started":
             self.started[frame] = now
+        elif event_type(frame) == b"vm.error":
+            self.failed[frame] = now
 
     def live(self, name: str, plugin: str) -> Life:
         """One VM's whole life."""
+        began, running = self.start(name, plugin)
+        _, end = self.delete(name)
+        return Life(running - began, end - running)
+
+    def killed(self, name: str, plugin: str) -> float:
+        """Seconds from SIGKILL of a VM's QEMU to the event that tells of it, and with it of the next start."""
+        self.start(name, plugin)
+        self.failed.clear()
+        pid = self.daemon.call("GET", f"/vms/{name}")["pid"]
+        began = time.perf_counter()
+        os.kill(pid, signal.SIGKILL)
+        self.readers.until(f"the end of {name} is told", lambda: bool(self.failed), 30)
+        self.delete(name)
+        return min(self.failed.values()) - began
+
+    def start(self, name: str, plugin: str) -> tuple[float, float]:
+        """When the VM was asked for and when it ran."""
         self.started.clear()
         address = self.daemon.address
         began, _, created = self.call.send(request(address, "POST", "/vms", {"name": name, "plugin": plugin}))
@@ -82,11 +109,14 @@ class Watched:
         except NotMeasured as late:
             vm = self.daemon.call("GET", f"/vms/{name}")
             raise NotMeasured(f"{late}; it is {vm['status']}: {vm.get('conditions')}") from late
-        running = min(self.started.values())
-        _, end, deleted = self.call.send(request(address, "DELETE", f"/vms/{name}?force=true"))
+        return began, min(self.started.values())
+
+    def delete(self, name: str) -> tuple[float, float]:
+        """When its end was asked for and when it was answered."""
+        began, end, deleted = self.call.send(request(self.daemon.address, "DELETE", f"/vms/{name}?force=true"))
         if deleted != 204:
             raise NotMeasured(f"DELETE was answered with {deleted}")
-        return Life(running - began, end - running)
+        return began, end
 
     def close(self) -> None:
         """Hang up."""

@@ -148,13 +148,13 @@ class Life:
         self._run = asyncio.create_task(self.core.run(), name="daemon")
         try:
             await asyncio.wait([self._run])
+            # Of a killed one nothing counts: its tasks have run on for a moment, on a store that was gone.
+            if not self.is_dead:
+                self.fault = RuntimeError("nobody asked for this end") if self._run.cancelled() else self._run.exception()
         finally:
             self.kill()
             await asyncio.wait([self._run])
             await self._hypervisor.close()
-        if self.fault is None and not self._run.cancelled():
-            error = self._run.exception()
-            _, self.fault = error.split(Killed) if isinstance(error, BaseExceptionGroup) else (None, error)
 
     def kill(self) -> None:
         """`kill -9`. From now on this daemon changes nothing, whatever its tasks do before they are gone."""

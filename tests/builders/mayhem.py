@@ -151,17 +151,24 @@ class Mayhem:
 
     def _guest(self) -> None:
         guest, host = self._some_guest(), self._world.host
-        match self._rng.randrange(5):
-            case 0:
+        what = self._rng.choice(["crash", "vanish", "hang", "mute", "lose_record"])
+        self.done[-1] += f": {what} {self._world.oracles.name(guest.uid)}"
+        match what:
+            case "crash":
                 host.crash(guest.uid, self._rng.choice(["guest_panic", "guest_shutdown", "killed", "unknown"]))
-            case 1:
+            case "vanish":
                 host.vanish(guest.uid)
-            case 2:
+            case "hang":
                 host.hang(guest.uid, hangs=self._rng.random() < 0.7)
-            case 3:
+            case "mute":
                 host.mute(guest.uid, is_mute=self._rng.random() < 0.6)
-            case 4:
+            case "lose_record" if self._is_reported(guest):
                 host.lose_record(guest.uid)
+
+    def _is_reported(self, guest: Guest) -> bool:
+        """Of a guest that was never seen to run nobody else knows what it was booted with."""
+        vm = self._world.store.find_uid(guest.uid)
+        return isinstance(vm, VM) and vm.status.pid == guest.pid
 
     def _lie(self) -> None:
         guest = self._some_guest()

@@ -174,9 +174,12 @@ class World:
         """SIGTERM, and no daemon until `start`."""
         self._wanted.clear()
         if self._life is not None:
-            await self._life.core.drain(1.0)
-            await self._life.store.close()
-            self._life.kill()
+            life = self._life
+            try:
+                await life.core.drain(1.0)
+                await life.store.close()
+            finally:
+                life.kill()
             await self._ended.wait()
 
     async def up(self) -> Life:

@@ -13,8 +13,9 @@ from volant.controllers.vm.restarts import FURTHEST_S
 from volant.controllers.vm.steps import Finalize, Forget, Kill, Launch, Report, RequestStop, Step, Wait
 from volant.drivers import Instance
 from volant.model.conditions import Condition
+from volant.model.health import HealthCheck, Probe
 from volant.model.plugin import Plugin, PluginStatus
-from volant.model.vm import VM, Booted, Exit, Resources, VMConfig, VMStatus, is_ready, status_word
+from volant.model.vm import VM, Booted, Exit, Health, Resources, VMConfig, VMStatus, is_ready, status_word
 
 T0 = 1_700_000_000.0
 UID = uid_of("web-1")
@@ -25,7 +26,7 @@ configs = st.sampled_from([VMConfig(), VMConfig(resources=Resources(vcpu=2))])
 booted = st.builds(Booted, config=configs, restart_nonce=nonces)
 pids = st.sampled_from([None, 11, 12])
 reasons = st.sampled_from(
-    ["guest_shutdown", "guest_panic", "guest_reset", "killed", "launch_failed", "asked", "unknown"]
+    ["guest_shutdown", "guest_panic", "guest_reset", "killed", "launch_failed", "unhealthy", "asked", "unknown"]
 )
 exits = st.builds(Exit, reason=reasons, at=times, of=st.none() | times)
 conditions = st.builds(
@@ -35,6 +36,13 @@ conditions = st.builds(
     reason=st.sampled_from(["Running", "Crashed", "Exited", "Stopped", "DriverRefused", "ArtifactRefused", "Starting"]),
     observed_generation=st.integers(0, 3),
     last_update=times,
+)
+healths = st.builds(
+    Health,
+    status=st.sampled_from(["unknown", "healthy", "unhealthy"]),
+    last_check=st.none() | times,
+    has_started=st.booleans(),
+    failed=st.sampled_from([None, None, "startup", "liveness"]),
 )
 statuses = st.builds(
     VMStatus,
@@ -47,6 +55,7 @@ statuses = st.builds(
     next_restart_at=st.none() | times,
     stop_deadline=st.none() | times,
     exit=st.none() | exits,
+    health=st.none() | healths,
     conditions=st.just(()) | conditions.map(lambda c: (c,)),
 )
 vms = st.builds(
@@ -77,10 +86,13 @@ instances = st.builds(
     exit=st.none() | exits,
 )
 READY_PLUGIN = a_plugin(ready=True)
+CHECKED_PLUGIN = a_plugin(manifest=a_manifest(health_check=HealthCheck()), ready=True)
 plugins: st.SearchStrategy[Plugin | None] = st.sampled_from(
     [
         None,
         READY_PLUGIN,
+        CHECKED_PLUGIN,
+        a_plugin(manifest=a_manifest(health_check=HealthCheck(liveness=Probe())), ready=True),
         a_plugin(),
         a_plugin(enabled=False, ready=True),
         a_plugin(deleting=True, status=complete_status(a_manifest())),
@@ -155,6 +167,13 @@ class World:
             end = Exit(reason=reason, at=self.now, of=self.seen.started_at)  # type: ignore[arg-type]
             self.seen = replace(self.seen, state="exited", pid=None, exit=end)
 
+    def fail(self) -> None:
+        """A liveness probe has failed for good: what the health controller writes, for a guest that is to stay."""
+        status = self.vm.status
+        if status.pid is not None and status.stop_deadline is None and self.vm.spec.power == "running":
+            health = Health(status="unhealthy", failed="liveness")
+            self.vm = replace(self.vm, status=replace(status, health=health))
+
     def wait(self, seconds: float) -> None:
         """Time passes; what is on its way up gets there."""
         self.now += seconds
@@ -172,6 +191,12 @@ class World:
                 self.wait(step.again_s)
         raise AssertionError(f"no rest after {limit} steps: {self.steps[-8:]}")
 
+    def should_be_ready(self) -> bool:
+        """P4: a guest that runs is ready, unless its plugin has a check that it has to pass first."""
+        check = self.plugin.spec.manifest.health_check if self.plugin is not None else None
+        health = self.vm.status.health
+        return check is None or not check.gates or (health is not None and health.status == "healthy")
+
     def check_rest(self) -> None:
         """As asked, and nothing left to write, now or at any later time (L7)."""
         if self.is_gone:
@@ -186,7 +211,8 @@ class World:
         elif seen is not None:
             assert seen.state == "running"
             assert vm.status.pid == seen.pid
-            assert is_ready(vm) or seen.pid is None
+            assert is_ready(vm) == self.should_be_ready() or seen.pid is None
+            assert vm.status.health is None or vm.status.health.failed is None
         else:
             has_ended_well = vm.status.exit is not None and vm.status.exit.reason == "guest_shutdown"
             is_let_go = vm.spec.restart_policy != "always" and has_ended_well
@@ -247,14 +273,17 @@ def test_a_wanted_guest_is_never_asked_to_go(vm: VM, seen: Instance | None, now:
     """P10, P12: whatever is seen of it."""
     mark = Booted(config=vm.spec.config, restart_nonce=vm.spec.restart_nonce)
     vm = replace(vm, meta=replace(vm.meta, deleting_since=None), spec=replace(vm.spec, power="running"))
-    vm = replace(vm, status=replace(vm.status, stop_deadline=None, booted=mark))
+    vm = replace(vm, status=replace(vm.status, stop_deadline=None, booted=mark, health=None))
     world = World(vm, replace(seen, booted=mark) if seen is not None else None, READY_PLUGIN, now)
     world.settle()
     assert not [step for step in world.steps if isinstance(step, RequestStop | Kill)]
 
 
 harms = st.sampled_from(
-    ["nothing", "crash", "vanish", "mute", "stop", "start", "restart", "delete", "force", "edit", "back", "forth"]
+    [
+        *("nothing", "crash", "vanish", "mute", "stop", "start", "restart", "delete", "force", "edit", "back", "forth"),
+        *("healthy", "unhealthy", "failed"),
+    ]
 )
 
 
@@ -279,6 +308,11 @@ def harm(world: World, what: str) -> None:
             spec = replace(spec, config=VMConfig(resources=Resources(vcpu=world.pid % 8 + 1)))
         case "delete":
             meta = replace(meta, deleting_since=meta.deleting_since or world.now)
+        case "healthy" | "unhealthy" if vm.status.pid is not None:
+            world.vm = vm = replace(vm, status=replace(vm.status, health=Health(status=what)))
+        case "failed":
+            world.fail()
+            vm = world.vm
         case "back":
             world.now -= 7200
         case "forth":
@@ -288,13 +322,17 @@ def harm(world: World, what: str) -> None:
     world.vm = replace(vm, spec=spec, meta=meta)
 
 
-@given(st.lists(st.tuples(harms, st.booleans()), max_size=40), st.sampled_from(["always", "on_failure", "never"]))
+@given(
+    st.lists(st.tuples(harms, st.booleans()), max_size=40),
+    st.sampled_from(["always", "on_failure", "never"]),
+    st.sampled_from([READY_PLUGIN, CHECKED_PLUGIN]),
+)
 @settings(max_examples=600, deadline=None)
 def test_whatever_happens_between_steps_it_comes_to_rest_afterwards(
-    script: list[tuple[str, bool]], policy: str
+    script: list[tuple[str, bool]], policy: str, plugin: Plugin
 ) -> None:
     """L2, L3, R7: a step may be decided on and not taken (a crash before it), or taken and forgotten (one after it)."""
-    world = World(a_vm(restart_policy=policy), None, READY_PLUGIN, T0)
+    world = World(a_vm(restart_policy=policy), None, plugin, T0)
     for what, is_taken in script:
         harm(world, what)
         step = None if world.is_gone else world.next()
@@ -306,10 +344,10 @@ def test_whatever_happens_between_steps_it_comes_to_rest_afterwards(
         assert world.is_gone
 
 
-@given(st.lists(st.sampled_from(["crash", "vanish"]), min_size=1, max_size=12))
+@given(st.lists(st.sampled_from(["crash", "vanish", "failed"]), min_size=1, max_size=12))
 @settings(max_examples=200, deadline=None)
 def test_every_end_is_counted_exactly_once(ends: list[str]) -> None:
-    """P1, P2: of guests that ran only a moment."""
+    """P1, P2, P4: of guests that ran only a moment, by themselves or because a probe had failed."""
     world = World(a_vm(), None, READY_PLUGIN, T0)
     world.settle()
     for what in ends:

@@ -63,6 +63,15 @@ def test_a_running_vm_has_the_fields_of_the_reference_in_its_order() -> None:
     assert view["health"] == {"status": "healthy", "last_check": CREATED}
 
 
+def test_the_last_check_is_the_latest_that_is_known() -> None:
+    health = Health(status="unhealthy", last_check=NOW, has_started=True, failed="liveness")
+    vm = a_vm(status=running_status(health=health))
+    assert shown(vm_view(vm, NOW + 60))["health"] == {"status": "unhealthy", "last_check": rfc3339(NOW + 60)}
+    assert shown(vm_view(vm, None))["health"] == {"status": "unhealthy", "last_check": CREATED}
+    assert "health" not in shown(vm_view(a_vm(), NOW))
+    assert shown(vm_view(a_vm(status=running_status(health=Health()))))["health"] == {"status": "unknown"}
+
+
 def test_what_a_vm_has_nothing_to_say_about_is_left_out() -> None:
     view = shown(vm_view(a_vm()))
     assert set(view) == {

@@ -80,11 +80,12 @@ def _builtins(raw: bytes) -> Any:
     try:
         msgspec.json.decode(raw)  # The judge of the grammar: UTF-8, surrogates, ranges, what comes after the end.
         value = _READER.decode(raw.decode())
+        # Within the same guard, because newer interpreters decode deeper than Python functions can follow.
+        doubled = [_error(path, "given twice") for path in islice(_doubled(value, ""), MAX_ERRORS)]
     except RecursionError:
         raise Invalid("cannot read the body: nested too deeply", code="malformed_json") from None
     except (ValueError, msgspec.MsgspecError) as error:
         raise Invalid(f"cannot read the body as JSON: {error}", code="malformed_json") from None
-    doubled = [_error(path, "given twice") for path in islice(_doubled(value, ""), MAX_ERRORS)]
     if doubled:
         raise _invalid(doubled, is_query=False)
     return value

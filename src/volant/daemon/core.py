@@ -213,11 +213,12 @@ class Core:
             try:
                 found = await self.hypervisor.observe()
                 await self.network.observe()
+                vms = self.store.count("VM")
             except VolantError as error:
                 log.error("daemon.cannot_look", reason=error.reason, message=error.message)
                 await self.clock.sleep(LOOK_AGAIN_S)
             else:
-                log.info("daemon.observed", instances=len(found), vms=self.store.count("VM"))
+                log.info("daemon.observed", instances=len(found), vms=vms)
                 self.observed.set()
 
     async def _watch_hypervisor(self, beat: Beat) -> None:
