@@ -10,13 +10,14 @@ Deliberately absent: reading `os.environ` or the command line. Both are handed i
 from __future__ import annotations
 
 import ipaddress
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from volant.errors import StartupError
 
@@ -42,14 +43,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
     artifact_allow: tuple[str, ...] = ()
     artifact_root: tuple[Path, ...] = ()
-    artifact_max_mb: int = 16_384
+    artifact_max_mb: Annotated[int, Meta(ge=1)] = 16_384
     allowed_host: tuple[str, ...] = ()
     qemu: str = "qemu-system-x86_64"
     pool: str = ""
-    vmm_uid: int = 65534
-    start_limit: int = 0
-    event_keep: int = 200_000
-    event_keep_days: float = 7.0
+    vmm_uid: Annotated[int, Meta(ge=1, le=(1 << 32) - 2)] = 65534
+    start_limit: Annotated[int, Meta(ge=0)] = 0
+    event_keep: Annotated[int, Meta(ge=1)] = 200_000
+    event_keep_days: Annotated[float, Meta(gt=0, lt=36_500)] = 7.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "text"] = "auto"
 
@@ -59,6 +60,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)
 
+
+_HOST = re.compile(r"(?=.*[a-zA-Z])[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?")
 
 LISTS = frozenset({"artifact_allow", "artifact_root", "allowed_host"})
 
@@ -85,6 +88,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], *, uid: int) -> S
     settings = _convert(merged, origin)
     _check_listen(settings.listen)
     _check_pool(settings.pool)
+    _check_artifacts(settings)
     return settings
 
 
@@ -132,11 +136,20 @@ def _convert(merged: Mapping[str, Any], origin: Mapping[str, str]) -> Settings:
         name = str(exc).rpartition("$.")[2].strip("`")
         setting = name.partition("[")[0]
         source = origin.get(setting, "the defaults")
-        raise StartupError(f"cannot use the value of '{setting}' from {source}: {exc}") from None
+        raise StartupError(f"cannot use the value of '{setting}' from {source}: {_expected(setting, exc)}") from None
+
+
+def _expected(setting: str, error: msgspec.ValidationError) -> str:
+    """What would do, in words."""
+    kinds = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+    choices = [choice for choice in get_args(kinds.get(setting)) if isinstance(choice, str)]
+    return f"expected {' or '.join(choices)}" if choices else str(error).partition(" - at `")[0].replace("`", "")
 
 
 def _decode_path(cls: type, value: Any) -> Any:
     if cls is Path and isinstance(value, str):
+        if not value:
+            raise ValueError("expected a directory, got nothing")
         return Path(value).expanduser().absolute()
     raise NotImplementedError
 
@@ -161,6 +174,26 @@ def _check_pool(pool: str) -> None:
     if not pool:
         return
     try:
-        ipaddress.IPv4Network(pool)
+        network = ipaddress.IPv4Network(pool)
     except ValueError as exc:
         raise StartupError(f"cannot use the address pool '{pool}': {exc}") from None
+    if not network.is_loopback:
+        # The user network binds guests' ports on these addresses: elsewhere that would publish them to the world.
+        raise StartupError(f"cannot use the address pool '{pool}': expected a network within 127.0.0.0/8")
+
+
+def _check_artifacts(settings: Settings) -> None:
+    for entry in settings.artifact_allow:
+        if not _HOST.fullmatch(entry) and not _is_network(entry):
+            raise StartupError(f"cannot allow artifacts from '{entry}': expected a host, an address or a CIDR network")
+    for root in settings.artifact_root:
+        if not root.is_dir():
+            raise StartupError(f"cannot use {root} as artifact root: there is no such directory")
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True

@@ -67,8 +67,9 @@ def perform(scenario: Scenario, directory: Path, fault: Fault | None = None) -> 
 def campaign(scenario: Scenario, directory: Path, hows: Sequence[How] = HOWS) -> Tally:
     """Every plan of a story."""
     reference = perform(scenario, directory / "reference")
-    void, failures = 0, []
-    plans = [Fault(at, how) for at in range(reference.begin, reference.end) for how in hows if _fits(reference, at, how)]
+    void, failures = 0, list[str]()
+    positions = range(reference.begin, reference.end)
+    plans = [Fault(at, how) for at in positions for how in hows if _fits(reference, at, how)]
     for fault in plans:
         effect = reference.effects[fault.at]
         try:
@@ -78,7 +79,8 @@ def campaign(scenario: Scenario, directory: Path, hows: Sequence[How] = HOWS) ->
         except Exception:
             wrong = traceback.format_exc(limit=-1)
         if wrong:
-            failures.append(f"{scenario.name}: {fault.how} at effect {fault.at}, {effect.op} of {effect.target}: {wrong}")
+            where = f"at effect {fault.at}, {effect.op} of {effect.target}"
+            failures.append(f"{scenario.name}: {fault.how} {where}: {wrong}")
     return Tally(len(plans), void, failures)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeVar, get_args
 
 from tests.builders.life import Killed, Life
@@ -38,7 +39,8 @@ class Effect(NamedTuple):
     target: object
 
 
-class Fault(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Fault:
     """Spoil the effect at position `at`, the first one being 0."""
 
     at: int

@@ -25,7 +25,7 @@ from tests.builders.world import WorldCache
 
 from volant.bus import Bus
 from volant.clock import Uid
-from volant.daemon.core import Core
+from volant.daemon.engine import Engine
 from volant.drivers.simulated import SimulatedHost, SimulatedHypervisor, SimulatedNetwork, SimulatedProber
 from volant.drivers.simulated.network import POOL
 from volant.model.conditions import Condition, condition
@@ -80,7 +80,7 @@ class HealthWorld:
         )
         bus.listen(self.events.extend)
         self._hypervisor = SimulatedHypervisor(self.host, self.clock)
-        self.core = Core(
+        self.core = Engine(
             store=self.store,
             bus=bus,
             hypervisor=self._hypervisor,

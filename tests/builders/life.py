@@ -1,9 +1,9 @@
-"""One daemon from its start to its end: the real core on the real store, between a host and a file that outlive it.
+"""One daemon from its start to its end: the real engine on the real store, between a host and a file that outlive it.
 
-    Life.run ──until killed──▶ Core: controllers, watchers, queues
+    Life.run ──until killed──▶ Engine: controllers, watchers, queues
        └── kill: nothing that it still does reaches the database or the host any more
 
-Beside the core there is what a simulation wants to be able to spoil: a bus that loses news, and a driver that loses
+Beside the engine there is what a simulation wants to be able to spoil: a bus that loses news, and a driver that loses
 hints or cannot look at all; and a host that counts.
 """
 
@@ -19,9 +19,9 @@ from tests.builders.virtual_time import VirtualClock
 
 from volant.bus import Bus, Listener
 from volant.clock import Uid, UidFactory
-from volant.daemon.core import Cache, Core
+from volant.daemon.engine import Cache, Engine
 from volant.drivers import Boot, Instance
-from volant.drivers.simulated import Behaviour, SimulatedHost, SimulatedHypervisor, SimulatedNetwork
+from volant.drivers.simulated import Behaviour, SimulatedHost, SimulatedHypervisor, SimulatedNetwork, SimulatedProber
 from volant.drivers.simulated.guest import Guest
 from volant.drivers.simulated.network import POOL
 from volant.errors import DriverUnavailable
@@ -46,9 +46,7 @@ class Host(SimulatedHost):
         """Whose guest began, and when (monotonic)."""
         self._since = clock.monotonic
 
-    def spawn(
-        self, uid: Uid, behaviour: Behaviour, boot: Boot | None = None, booted: Booted | None = None
-    ) -> Guest:
+    def spawn(self, uid: Uid, behaviour: Behaviour, boot: Boot | None = None, booted: Booted | None = None) -> Guest:
         """As the host does."""
         self.births.append((uid, self._since()))
         return super().spawn(uid, behaviour, boot, booted)
@@ -130,7 +128,7 @@ class Life:
         self.is_dead = False
         self.fault: BaseException | None = None
         self._hypervisor = DimSighted(host, clock, senses)
-        self.core = Core(
+        self.engine = Engine(
             store=self.store,
             bus=bus,
             hypervisor=self._hypervisor,
@@ -139,18 +137,20 @@ class Life:
             clock=clock,
             rng=random.Random(seed),
             node="host-1",
+            prober=SimulatedProber(host, clock),
             effects=effects(self),
         )
         self._run: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Live until killed. An end that nobody asked for is kept in `fault`."""
-        self._run = asyncio.create_task(self.core.run(), name="daemon")
+        self._run = asyncio.create_task(self.engine.run(), name="daemon")
         try:
             await asyncio.wait([self._run])
             # Of a killed one nothing counts: its tasks have run on for a moment, on a store that was gone.
             if not self.is_dead:
-                self.fault = RuntimeError("nobody asked for this end") if self._run.cancelled() else self._run.exception()
+                cancelled = RuntimeError("the engine was cancelled by nobody")
+                self.fault = cancelled if self._run.cancelled() else self._run.exception()
         finally:
             self.kill()
             await asyncio.wait([self._run])

@@ -1,13 +1,13 @@
 """Whatever users, hosts and daemons can do wrong, drawn from a seed; and the day on which it stops.
 
-    act ── one thing, drawn ──▶ users | guests | host | daemon | clock | database
-    heal ── no more faults, and what was broken works again; what users wished for stays wished for
+act ── one thing, drawn ──▶ users | guests | host | daemon | clock | database
+heal ── no more faults, and what was broken works again; what users wished for stays wished for
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 
 from msgspec.structs import replace
 from tests.builders.harm import Effect, How
@@ -45,7 +45,7 @@ class Mayhem:
     def __init__(self, world: World, *, with_lies: bool) -> None:
         self._world = world
         self._rng = world.rng
-        self._locks: list[sqlite3.Connection] = []
+        self._lock = ExitStack()
         self._orphans = 0
         self.done: list[str] = []
         """What was done, and when: the story of a seed."""
@@ -75,7 +75,7 @@ class Mayhem:
     async def act(self) -> None:
         """One thing."""
         if self._rng.random() < UNLOCK_CHANCE:
-            self._unlock()
+            self._lock.close()
         weights, acts = zip(*self._acts, strict=True)
         (act,) = self._rng.choices(acts, weights)
         self.done.append(f"{self._world.clock.monotonic():.2f} {act.__name__}")
@@ -92,10 +92,10 @@ class Mayhem:
         world.record.plan = None
         world.senses.deaf, world.senses.is_blind = 0.0, False
         world.host.network_fault, world.host.behaviour, world.host.faults = None, CALM, Faults()
-        self._unlock()
+        self._lock.close()
         world.start_soon()
         for guest in world.host.guests():
-            guest.is_mute = False
+            guest.is_mute, guest.answers = False, "healthy"
         await world.users.enable()
         life = await world.up()
         for vm in life.store.vms():
@@ -151,7 +151,7 @@ class Mayhem:
 
     def _guest(self) -> None:
         guest, host = self._some_guest(), self._world.host
-        what = self._rng.choice(["crash", "vanish", "hang", "mute", "lose_record"])
+        what = self._rng.choice(["crash", "vanish", "hang", "mute", "lose_record", "sicken"])
         self.done[-1] += f": {what} {self._world.oracles.name(guest.uid)}"
         match what:
             case "crash":
@@ -162,6 +162,9 @@ class Mayhem:
                 host.hang(guest.uid, hangs=self._rng.random() < 0.7)
             case "mute":
                 host.mute(guest.uid, is_mute=self._rng.random() < 0.6)
+            case "sicken":
+                self._world.oracles.sick.add(guest.uid)
+                host.answer(guest.uid, self._rng.choice(["unhealthy", "mute", "healthy"]))
             case "lose_record" if self._is_reported(guest):
                 host.lose_record(guest.uid)
 
@@ -204,14 +207,8 @@ class Mayhem:
         self._world.senses.is_blind = self._rng.random() < 0.2
 
     def _database(self) -> None:
-        if not self._locks:
-            lock = sqlite3.connect(self._world.path, isolation_level=None)
-            self._locks.append(lock)
-            lock.execute("BEGIN IMMEDIATE")
-
-    def _unlock(self) -> None:
-        while self._locks:
-            self._locks.pop().close()
+        self._lock.close()
+        self._lock.enter_context(self._world.no_writes())
 
     def _some_vm(self) -> VM:
         vms = self._world.store.vms()

@@ -41,6 +41,8 @@ class Oracles:
         """Drivers lie in this world, so that a step may be decided on what is not so."""
         self.orphans: set[Uid] = set()
         """Processes with our mark that nobody here launched."""
+        self.sick: set[Uid] = set()
+        """Whose guest has ever been made to fail its probes."""
         self._host = host
         self._clock = clock
         self._files = files
@@ -78,7 +80,7 @@ class Oracles:
         self._check_host()
         if moment == "after":
             return
-        if not life.core.observed.is_set():
+        if not life.engine.observed.is_set():
             self._complain(f"L4: {effect.op} before the first full look at the host")
         rule = self._effects.get(effect.op)
         if rule is not None:
@@ -86,7 +88,7 @@ class Oracles:
 
     def name(self, target: object) -> str:
         """A uid's name, or whatever else a target is called."""
-        return self.replay.names.get(target, str(target)) if isinstance(target, str) else str(target)
+        return self.replay.names.get(Uid(target), target) if isinstance(target, str) else str(target)
 
     def _take(self, event: Committed) -> None:
         self._complain(*(f"E3: {why}" for why in self.replay.feed(event)))
@@ -109,6 +111,8 @@ class Oracles:
         self._deleting_since[event.uid] = row.meta.deleting_since or 0.0
         if isinstance(row, VM):
             self._complain(*self._stopping(row))
+            if _has_failed(row) and self._is_well(row):
+                self._complain(f"P4: {event.key} is said to fail its probes, and never has")
 
     def _stopping(self, vm: VM) -> Collection[str]:
         """A stop begins only when it is wanted, and its deadline never moves away."""
@@ -120,6 +124,12 @@ class Oracles:
         if was is None:
             return () if self._is_unwanted(vm) else [f"a stop of {vm.meta.name} begins though it is wanted"]
         return [f"P7: {vm.meta.name} is given more time to stop"] if now_is > was else ()
+
+    def _is_well(self, vm: VM) -> bool:
+        """Whether the guest that the status speaks of runs and never failed a probe."""
+        guest = self._host.guest(vm.meta.uid)
+        is_it = guest is not None and guest.pid == vm.status.pid
+        return guest is not None and is_it and guest.is_alive and guest.is_running and guest.uid not in self.sick
 
     def _check_host(self) -> None:
         try:
@@ -180,7 +190,7 @@ class Oracles:
             return self._of_nobody(effect)
         if not vm.meta.is_deleting:
             return ["its VM is to stay"]
-        return ["it lives"] if self._host.alive(vm.meta.uid) and not self.believes_lies else []
+        return ["it lives"] if self._host.alive(vm.meta.uid) else []
 
     def _discard(self, life: Life, effect: Effect) -> Collection[str]:
         """A file goes whose digest nobody refers to. The target is the digest, or the plugin that goes."""
@@ -201,7 +211,7 @@ class Oracles:
         return vm.status.stop_deadline is not None or self._is_unwanted(vm)
 
     def _is_unwanted(self, vm: VM) -> bool:
-        if vm.meta.is_deleting or vm.spec.power == "stopped":
+        if vm.meta.is_deleting or vm.spec.power == "stopped" or _has_failed(vm):
             return True
         guest = self._host.guest(vm.meta.uid)
         booted = guest.booted if guest is not None and guest.booted is not None else vm.status.booted
@@ -209,6 +219,10 @@ class Oracles:
 
     def _complain(self, *what: str) -> None:
         self.complaints += [f"{self._clock.monotonic():.3f}: {why}" for why in what]
+
+
+def _has_failed(vm: VM) -> bool:
+    return vm.status.health is not None and vm.status.health.failed is not None
 
 
 def _vm(life: Life, effect: Effect) -> VM | None:

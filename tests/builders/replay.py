@@ -16,6 +16,7 @@ import msgspec
 from volant.clock import Uid
 from volant.model.event import Committed, EventData
 from volant.model.meta import Key, Owner
+from volant.model.objects import Object
 from volant.store import Store
 
 CREATED = {"vm.created", "deployment.created", "plugin.installed"}
@@ -74,7 +75,7 @@ class Replay:
 
     def differences(self, store: Store) -> list[str]:
         """Where the tables say something else than the events."""
-        objects = [*store.vms(), *store.deployments(), *store.plugins()]
+        objects: list[Object] = [*store.vms(), *store.deployments(), *store.plugins()]
         table = {obj.meta.uid: (obj.meta.revision, obj.meta.generation, obj.meta.is_deleting) for obj in objects}
         told = {uid: (row.revision, row.generation, row.is_deleting) for uid, row in self.rows.items()}
         wrong = [] if table == told else [f"the tables hold {table}, the events tell of {told}"]

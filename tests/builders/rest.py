@@ -1,7 +1,7 @@
 """Rest: the world is as users wish, the store says so, and the host holds nothing else.
 
-`unrest` lists what is still in the way, so that a wait that fails says what it waited for. `portrait` is what two worlds
-at rest are compared by: names, addresses, power and counts, and nothing that differs from run to run.
+`unrest` lists what is still in the way, so that a wait that fails says what it waited for. `portrait` is what two
+worlds at rest are compared by: names, addresses, power and counts, and nothing that differs from run to run.
 """
 
 from __future__ import annotations

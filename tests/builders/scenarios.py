@@ -21,11 +21,14 @@ from volant.drivers import Boot
 from volant.drivers.simulated import Behaviour
 from volant.errors import ArtifactUnavailable
 from volant.model.event import Happening
+from volant.model.health import HealthCheck, Probe
 from volant.model.meta import Owner
 from volant.model.plugin import KernelSource
 from volant.store import Transaction
 
 ORPHAN = Uid("f" * 32)
+CHECK = HealthCheck(startup=Probe(period_s=2.0, failure_threshold=30), readiness=Probe(), liveness=Probe())
+"""Two probes every ten seconds once it has started; three failures in a row are one too many."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,12 @@ async def a_vm_is_stopped(world: World) -> None:
     await world.users.stop("web")
 
 
+async def a_probed_vm_runs(world: World) -> None:
+    """One whose plugin says how to tell that it is well."""
+    await world.users.install(manifest=a_manifest(health_check=CHECK))
+    await world.users.create("web", grace_s=10.0)
+
+
 async def three_replicas_run(world: World) -> None:
     """A deployment of three."""
     await world.users.install()
@@ -86,7 +95,7 @@ def scenario(given: Test, *, varies: tuple[str, ...] = (), **host: Any) -> Calla
     """Put a story into SCENARIOS under its own name."""
 
     def keep(told: Test) -> Test:
-        name: str = told.__name__  # type: ignore[attr-defined]  # because every story is a function
+        name: str = told.__name__
         SCENARIOS[name] = Scenario(name, given, told, host, frozenset(varies))
         return told
 
@@ -175,6 +184,13 @@ async def fall_silent(world: World) -> None:
     """The VMM does not answer: nobody can tell, until it is to stop."""
     world.host.mute(world.uid("web"))
     await world.users.stop("web")
+
+
+@scenario(a_probed_vm_runs)
+async def fall_sick(world: World) -> None:
+    """Its liveness probe fails, and it is replaced by one that is well."""
+    world.sicken("web")
+    await world.until(lambda: len(world.births("web")) == 2, within_s=600.0)
 
 
 @scenario(a_plugin_is_ready, script=at_first(replace(CALM, launch="refused")))

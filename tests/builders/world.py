@@ -1,7 +1,7 @@
 """A world to run the whole daemon in: virtual time, a real database, a simulated host; and daemons that come and go.
 
     World ── clock, host, cache, database file, uids, users, record of effects, oracles     outlives every daemon
-      └── Life ── store, bus, drivers, core                                                 until it is killed
+      └── Life ── store, bus, drivers, engine                                                 until it is killed
 
     @in_world()
     async def test_x(world):
@@ -19,7 +19,9 @@ import asyncio
 import hashlib
 import itertools
 import random
-from collections.abc import Awaitable, Callable, Iterable
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +35,7 @@ from tests.builders.wishes import Users
 from volant.clock import Uid
 from volant.controllers.garbage import SWEEP
 from volant.drivers.simulated import Behaviour
+from volant.drivers.simulated.behaviour import Answers
 from volant.errors import NotFound, StartupError, Unavailable, VolantError
 from volant.model.meta import Key, Kind
 from volant.model.vm import VM, StatusWord, status_word
@@ -176,7 +179,7 @@ class World:
         if self._life is not None:
             life = self._life
             try:
-                await life.core.drain(1.0)
+                await life.engine.drain(1.0)
                 await life.store.close()
             finally:
                 life.kill()
@@ -195,6 +198,16 @@ class World:
         if self._life is None or self._life.is_dead:
             raise Unavailable("cannot look: no daemon runs")
         return self._life.store
+
+    @contextmanager
+    def no_writes(self) -> Iterator[None]:
+        """Another program has the database locked, so that commits fail. Reading goes on, as with a full disk."""
+        other = sqlite3.connect(self.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            other.close()
 
     # Looking.
 
@@ -227,6 +240,11 @@ class World:
     def ops(self, *ops: str) -> list[tuple[str, str]]:
         """What the host was asked for so far, by name: all of it, or only these."""
         return [(op, self.oracles.name(uid)) for op, uid in self.host.log if not ops or op in ops]
+
+    def sicken(self, name: str, answers: Answers = "unhealthy") -> None:
+        """The guest fails its probes from now on."""
+        self.oracles.sick.add(self.uid(name))
+        self.host.answer(self.uid(name), answers)
 
     def births(self, name: str) -> list[float]:
         """When (monotonic) guests of VMs called so have begun."""
@@ -296,7 +314,7 @@ class World:
     def _stories(self) -> Iterable[str]:
         keys = [*dict.fromkeys(event.key for event in self.oracles.replay.events), SWEEP]
         for number, life in list(enumerate(self.lives, 1))[-2:]:
-            for controller in life.core.controllers:
+            for controller in life.engine.controllers:
                 for key in keys:
                     if controller.stories.of(key):
                         yield f"life {number}, {controller.name}: {controller.stories.text(key)}"

@@ -407,3 +407,15 @@ async def test_a_stop_of_a_vm_that_is_deleted_meanwhile_ends(tmp_path: Path) -> 
         vm = api.store.vm("my-vm")
         await api.store.write(lambda tx: tx.mark_deleting(vm, Happening(type="vm.deleting")))
         assert ((await stop).status_code, (await stop).json()["code"]) == (409, "vm_deleting")
+
+
+@pytest.mark.parametrize("mode", ["bridge", "dhcp"])
+async def test_a_network_that_this_daemon_does_not_have_is_refused(tmp_path: Path, mode: str) -> None:
+    async with serving(tmp_path) as api:
+        await api.installed("hello")
+        for path in ("/vms", "/deployments"):
+            answer = await api.post(path, name="a", plugin="hello", config={"network": {"mode": mode}})
+            assert answer.status_code == 400
+            assert [field["path"] for field in answer.json()["details"]["fields"]] == ["/config/network/mode"]
+            assert (await api.get(path)).json() == []
+        assert (await api.post("/vms", name="a", plugin="hello", config={"network": {"mode": "none"}})).is_success

@@ -57,20 +57,6 @@ def test_a_missing_qemu_is_named_with_the_package_to_install(tmp_path: Path) -> 
     assert "cannot find qemu-of-nowhere: install qemu-system-x86" in said
 
 
-def test_kvm_that_runs_no_guest_is_refused_when_it_is_asked_for(tmp_path: Path) -> None:
-    """The verdict of this host is asked first: where KVM works there is nothing to refuse."""
-    if _kvm_is_usable(tmp_path):
-        return
-    said = serve("--data-dir", str(tmp_path), "--accelerator", "kvm")
-    assert "cannot use KVM" in said
-    assert "--accelerator" in said
-
-
-def _kvm_is_usable(tmp_path: Path) -> bool:
-    with daemon(tmp_path / "probe") as running:
-        return bool(running.get("/system/info")["accelerator"] == "kvm")
-
-
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
     with daemon(tmp_path / "data", "--hypervisor", "simulated") as first:
         assert first.stop() == 0

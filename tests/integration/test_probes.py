@@ -35,7 +35,7 @@ class Server:
         self.callers += 1
         try:
             await self._serve(reader, writer)
-        except OSError:
+        except (OSError, EOFError):
             pass
         finally:
             writer.close()
@@ -247,6 +247,18 @@ async def test_a_daemon_that_was_held_up_blames_nobody_else() -> None:
     async with serving(until_gone) as server:
         asyncio.get_running_loop().call_later(0.05, time.sleep, 1.0)
         assert await http(server.port, timeout_s=SHORT_S) == "unknown"
+
+
+async def test_a_call_that_was_dropped_while_nobody_looked_is_no_success() -> None:
+    """P5: the end of the connection and that of the wait are seen in one turn of the loop."""
+    listening = socket.create_server((HERE, 0))
+
+    def hold_up() -> None:
+        listening.close()  # because it resets whoever has called and was not answered yet
+        time.sleep(1.0)
+
+    asyncio.get_running_loop().call_later(0.05, hold_up)
+    assert await tcp(listening.getsockname()[1]) == "unknown"
 
 
 async def test_probes_do_not_wait_for_each_other() -> None:

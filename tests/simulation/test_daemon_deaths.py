@@ -129,4 +129,3 @@ def test_the_log_tells_everything_once(lives: int, tmp_path: Path) -> None:
         assert world.oracles.replay.differences(world.store) == []
 
     play(test, tmp_path)
-

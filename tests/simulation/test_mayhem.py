@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from tests.builders.mayhem import HARSH, Mayhem
+from tests.builders.objects import a_manifest
+from tests.builders.scenarios import CHECK
 from tests.builders.world import World, play
 
 SEEDS = range(150)
@@ -20,7 +22,7 @@ def test_when_the_faults_stop_the_world_comes_right_and_rests(seed: int, tmp_pat
     async def test(world: World) -> None:
         mayhem = Mayhem(world, with_lies=seed % 3 == 0)
         try:
-            await world.users.install()
+            await world.users.install(manifest=a_manifest(health_check=CHECK if seed % 10 == 0 else None))
             for _ in range(ACTS):
                 await world.clock.sleep(world.rng.choice([0.0, 0.01, 0.1, 1.0, 5.0, 15.0]))
                 try:

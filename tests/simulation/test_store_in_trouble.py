@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from tests.builders.world import World, in_world, play
 
 from volant.errors import Unavailable
-
-
-@contextmanager
-def no_writes(world: World) -> Iterator[None]:
-    """Another program has the database locked. Reading goes on, as with a full disk."""
-    other = sqlite3.connect(world.path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    finally:
-        other.execute("ROLLBACK")
-        other.close()
 
 
 async def a_fleet(world: World) -> None:
@@ -38,15 +23,15 @@ async def test_users_are_told_at_once_and_nothing_has_changed(world: World) -> N
     """S4, E3: Unavailable, no row, no event, no revision."""
     await a_fleet(world)
     revision = world.store.revision
-    with no_writes(world):
+    with world.no_writes():
         with pytest.raises(Unavailable):
             await world.store.write(lambda tx: tx.touch())
         assert not world.store.healthy
         await world.passes(60.0)
         assert world.store.revision == revision
-        assert not world.lives[-1].core.is_ready
+        assert not world.lives[-1].engine.is_ready
     await world.until(lambda: world.store.healthy, within_s=10.0)
-    assert world.lives[-1].core.is_ready
+    assert world.lives[-1].engine.is_ready
     await world.quiet()
 
 
@@ -55,7 +40,7 @@ async def test_nobody_acts_while_nothing_can_be_written_down(world: World) -> No
     """S4: a guest that has crashed is not started again, one that is to go is not ended, until it can be reported."""
     await a_fleet(world)
     await world.users.scale("api", 2)
-    with no_writes(world):
+    with world.no_writes():
         world.host.crash(world.uid("web"))
         await world.passes(10.0)
         asked = len(world.host.log)
@@ -78,7 +63,7 @@ def test_trouble_at_any_moment_passes_without_a_trace(dies: bool, after_s: float
         await world.users.stop("web")
         await world.users.scale("api", 6)
         await world.clock.sleep(after_s)
-        with no_writes(world):
+        with world.no_writes():
             if dies:
                 await world.crash()
                 world.start_soon()
@@ -97,14 +82,14 @@ async def test_trouble_that_comes_and_goes_ends_like_any_other(world: World) -> 
     await world.rest()
     await world.users.deploy("api", 5)
     for _ in range(12):
-        with no_writes(world):
+        with world.no_writes():
             await world.clock.sleep(2.0)
         await world.clock.sleep(3.0)
     await world.rest()
     assert len(world.host.births) == 5
     await world.users.undeploy("api")
     for _ in range(4):
-        with no_writes(world):
+        with world.no_writes():
             await world.clock.sleep(2.0)
         await world.clock.sleep(3.0)
     await world.rest()

@@ -190,11 +190,6 @@ def test_too_many_labels_are_refused() -> None:
     assert list(paths(refused(a_new_vm(labels=labels)))) == ["/labels"]
 
 
-@pytest.mark.parametrize("labels", [{"": "v"}, {"a b": "v"}, {"a": "v" * 64}, {"a": "é"}, {"a": 1}, {"a\n": "v"}])
-def test_a_label_that_is_none_is_refused(labels: dict[str, Any]) -> None:
-    assert list(paths(refused(a_new_vm(labels=labels)))) == ["/labels"]
-
-
 def test_a_body_made_of_mistakes_names_a_few() -> None:
     """G7"""
     error = refused({f"field{i}": i for i in range(50_000)})
@@ -230,3 +225,27 @@ def test_a_bad_query_parameter_is_refused_with_its_name(raw: bytes, cls: type[An
     with pytest.raises(Invalid) as caught:
         decode_query(raw, cls)
     assert list(paths(caught.value)) == [path]
+
+
+@pytest.mark.parametrize(
+    ("labels", "path", "said"),
+    [
+        ({"A b!": "x"}, "/labels/A b!", "Letters, digits"),
+        ({"a/b/c": "x"}, "/labels/a~1b~1c", "Letters, digits"),
+        ({"": "v"}, "/labels/", "Letters, digits"),
+        ({"a\n": "v"}, "/labels/a\n", "Letters, digits"),
+        ({"a": "v" * 64}, "/labels/a", "<= 63"),
+        ({"a": "é"}, "/labels/a", "Printable"),
+        ({"ok": "x", "a": 1}, "/labels/a", "got `int`"),
+        ({"a": "b\n"}, "/labels/a", "Printable"),
+        ({f"k{number}": "v" for number in range(65)}, "/labels", "<= 64"),
+    ],
+)
+def test_a_member_of_a_mapping_is_named_by_its_key(labels: dict[str, object], path: str, said: str) -> None:
+    """B1: the field's path leads to the label that is wrong."""
+    body = json.dumps({"name": "a", "plugin": "b", "labels": labels}).encode()
+    with pytest.raises(Invalid) as caught:
+        decode_body(body, NewVM)
+    [field] = caught.value.details["fields"]
+    assert field["path"] == path
+    assert said in field["message"]

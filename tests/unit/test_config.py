@@ -26,11 +26,16 @@ def test_every_setting_has_a_flag() -> None:
     assert flags == set(config.Settings.__struct_fields__)
 
 
-def test_lists_are_split_at_commas_in_a_variable() -> None:
-    environ = {"VOLANT_ARTIFACT_ALLOW": "127.0.0.0/8, example.org", "VOLANT_ARTIFACT_ROOT": "/srv/a,/srv/b"}
+def test_lists_are_split_at_commas_in_a_variable(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    environ = {
+        "VOLANT_ARTIFACT_ALLOW": "127.0.0.0/8, example.org",
+        "VOLANT_ARTIFACT_ROOT": f"{tmp_path}/a,{tmp_path}/b",
+    }
     settings = config.load({}, environ, uid=0)
     assert settings.artifact_allow == ("127.0.0.0/8", "example.org")
-    assert settings.artifact_root == (Path("/srv/a"), Path("/srv/b"))
+    assert settings.artifact_root == (tmp_path / "a", tmp_path / "b")
 
 
 def test_the_data_directory_depends_on_who_asks() -> None:
@@ -48,6 +53,16 @@ def test_the_data_directory_depends_on_who_asks() -> None:
         ({"hypervisor": "xen"}, {}, "'hypervisor' from the command line"),
         ({}, {"VOLANT_START_LIMIT": "many"}, "'start_limit' from the environment"),
         ({"pool": "10.0.0.1/8"}, {}, "address pool"),
+        ({"pool": "10.0.0.0/16"}, {}, "within 127.0.0.0/8"),
+        ({"vmm_uid": "0"}, {}, "'vmm_uid' from the command line: Expected int >= 1"),
+        ({"start_limit": "-1"}, {}, "'start_limit'"),
+        ({"event_keep": "-5"}, {}, "'event_keep'"),
+        ({"event_keep_days": "nan"}, {}, "'event_keep_days'"),
+        ({"artifact_max_mb": "0"}, {}, "'artifact_max_mb'"),
+        ({"artifact_allow": ("300.1.1.1/8",)}, {}, "300.1.1.1/8"),
+        ({"artifact_root": ("/nonexistent",)}, {}, "no such directory"),
+        ({"data_dir": ""}, {}, "expected a directory, got nothing"),
+        ({"accelerator": "xen"}, {}, "expected auto or kvm or tcg"),
         ({"config": "/nonexistent/volant.toml"}, {}, "cannot read the configuration file"),
     ],
 )

@@ -79,14 +79,14 @@ def test_a_second_lost_replica_is_an_update() -> None:
     assert phase(deployment) == "degraded"
 
 
-def test_a_new_generation_is_pending_rather_than_degraded_until_it_was_complete() -> None:
+def test_a_new_generation_is_scaling_rather_than_degraded_until_it_was_complete() -> None:
     """V6: the status says which generation it was computed from."""
     grown = complete(2)
     grown = replace(grown, meta=replace(grown.meta, generation=2), spec=replace(grown.spec, replicas=3))
     assert phase(grown) == "scaling"
     grown, _ = told(grown, 3, 2)
     assert grown.status.observed_generation == 2
-    assert phase(grown) == "pending"
+    assert phase(grown) == "scaling"
 
 
 def test_no_replicas_asked_for_and_none_there_is_available() -> None:

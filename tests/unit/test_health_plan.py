@@ -42,8 +42,8 @@ def probe(
 
 
 def next_at(watch: Watch, check: HealthCheck, now: float) -> tuple[ProbeKind, float]:
-    """Which probe is next, and when."""
-    due = plan.next_probe(watch, check, now)
+    """Which probe is next, and when, for somebody who looks at `now`."""
+    due = plan.next_probe(plan.caught_up(watch, check, now), check)
     assert due is not None
     return due.kind, due.at
 
@@ -92,9 +92,29 @@ def test_what_a_pause_has_held_up_is_left_out() -> None:
     """P6."""
     watch, check = a_watch(HealthCheck()), HealthCheck()
     _, first = next_at(watch, check, 0.0)
-    assert next_at(watch, check, first + 9.9)[1] == first
+    assert next_at(watch, check, first + 0.9)[1] == first
+    assert next_at(watch, check, first + 1.1)[1] == pytest.approx(first + 10.0)
     assert next_at(watch, check, first + 10.1)[1] == pytest.approx(first + 20.0)
     assert next_at(watch, check, first + 999.0)[1] == pytest.approx(first + 1000.0)
+
+
+def test_after_a_pause_probes_go_on() -> None:
+    """P6: one that was left out is not left out again, even if it is late again."""
+    watch, check = a_watch(HealthCheck()), HealthCheck()
+    _, first = next_at(watch, check, 0.0)
+    later = plan.caught_up(watch, check, first + 999.0)
+    for late_s in (0.0, 5.0, 50.0):
+        assert next_at(later, check, first + 1000.0 + late_s)[1] == pytest.approx(first + 1000.0)
+    again = probe(later, check, "readiness", first + 1005.0)
+    assert next_at(again, check, first + 1005.0)[1] == pytest.approx(first + 1010.0)
+
+
+def test_what_startup_holds_back_is_not_moved() -> None:
+    """P4: however long that takes, it is due at once afterwards."""
+    check = HealthCheck(startup=Probe(), readiness=Probe())
+    watch = a_watch(check)
+    moved = plan.caught_up(watch, check, 999.0)
+    assert (moved.due["readiness"], moved.due["startup"] > 999.0) == (watch.due["readiness"], True)
 
 
 def test_a_slow_probe_does_not_starve_the_other() -> None:
@@ -128,7 +148,7 @@ def test_a_guest_that_has_to_go_is_not_probed() -> None:
     watch = a_watch()
     for at in (1.0, 5.0, 9.0):
         watch = probe(watch, CHECK, "liveness", at, outcome="failure")
-    assert plan.next_probe(watch, CHECK, 9.0) is None
+    assert plan.next_probe(watch, CHECK) is None
 
 
 def test_an_unknown_outcome_is_asked_again_at_the_next_turn() -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TypeVar, cast
 
 from volant.api.call import Call
-from volant.errors import Conflict, NotFound
+from volant.errors import Conflict, Invalid, NotFound
 from volant.model.meta import Key, Kind
 from volant.model.objects import Object
 from volant.model.plugin import Plugin
+from volant.model.vm import NetworkConfig
 from volant.store import Transaction
 
 O = TypeVar("O", bound=Object)  # noqa: E741 -- because it stands for Object
@@ -58,3 +59,12 @@ def usable_plugin(tx: Transaction, name: str) -> Plugin:
             details={"name": name},
         )
     return plugin
+
+
+def attachable(call: Call, network: NetworkConfig) -> None:
+    """Raises Invalid for a network mode that this daemon does not have: a VM of it could never start."""
+    has = call.deps.network_mode
+    if network.mode not in (None, "none", has):
+        message = f"this daemon has the network mode '{has}' (or 'none'); leave it out to get that"
+        path = "/config/network/mode"
+        raise Invalid(f"cannot accept {path}: {message}", fields=[{"path": path, "message": message}])

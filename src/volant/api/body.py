@@ -125,12 +125,16 @@ def _doubled(value: Any, path: str) -> Iterator[str]:
 
 def _field_errors(value: Any, expected: Any, path: str, *, is_strict: bool) -> Iterator[FieldError]:
     """Everything wrong with `value`, which is known not to convert. The converter itself stops at the first."""
-    struct = _struct_in(expected)
+    struct, members = _struct_in(expected), _members_of(expected)
     found = False
-    if struct is not None and isinstance(value, dict):
-        for error in _parts_errors(value, struct, path, is_strict=is_strict):
-            found = True
-            yield error
+    inner: Iterator[FieldError] = iter(())
+    if isinstance(value, dict) and struct is not None:
+        inner = _parts_errors(value, struct, path, is_strict=is_strict)
+    elif isinstance(value, dict) and members is not None:
+        inner = _members_errors(value, members, path, is_strict=is_strict)
+    for error in inner:
+        found = True
+        yield error
     if not found:
         yield from _own_error(value, expected, path, is_strict=is_strict)
 
@@ -147,6 +151,16 @@ def _parts_errors(value: dict[str, Any], struct: type[Struct], path: str, *, is_
             yield from _field_errors(value[name], field.type, f"{path}/{name}", is_strict=is_strict)
         elif field.required:
             yield _error(f"{path}/{name}", "missing")
+
+
+def _members_errors(
+    value: dict[str, Any], members: tuple[Any, Any], path: str, *, is_strict: bool
+) -> Iterator[FieldError]:
+    key_type, member_type = members
+    for key, member in value.items():
+        where = f"{path}/{_escape(key)}"
+        yield from _own_error(key, key_type, where, is_strict=is_strict)
+        yield from _own_error(member, member_type, where, is_strict=is_strict)
 
 
 def _own_error(value: Any, expected: Any, path: str, *, is_strict: bool) -> Iterator[FieldError]:
@@ -192,6 +206,12 @@ def _parts(expected: Any) -> Iterator[Any]:
 
 def _struct_in(expected: Any) -> type[Struct] | None:
     return next((p for p in _parts(expected) if isinstance(p, type) and issubclass(p, Struct)), None)
+
+
+def _members_of(expected: Any) -> tuple[Any, Any] | None:
+    """The types of keys and values where a mapping is expected."""
+    mapping = next((p for p in _parts(expected) if get_origin(p) is dict), None)
+    return get_args(mapping) if mapping is not None else None
 
 
 def _escape(key: str) -> str:

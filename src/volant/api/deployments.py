@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from volant.api.admission import asked_for, staying, usable_plugin
+from volant.api.admission import asked_for, attachable, staying, usable_plugin
 from volant.api.call import Answer, Call, Headers, encoded, plain
 from volant.api.lists import listed
 from volant.api.vms import waited
@@ -45,6 +45,7 @@ async def get(call: Call, query: NoQuery) -> Answer:
 async def create(call: Call, query: NoQuery) -> Answer:
     """`POST /deployments`."""
     asked = await call.body(NewDeployment)
+    attachable(call, asked.config.network)
 
     def job(tx: Transaction) -> Deployment:
         plugin = usable_plugin(tx, asked.plugin)

@@ -67,7 +67,10 @@ class Guard:
         return name in self._names or _is_address(name)
 
     def _is_same(self, origin: str, host: str) -> bool:
-        netloc = urlsplit(origin).netloc.lower()
+        try:
+            netloc = urlsplit(origin).netloc.lower()
+        except ValueError:
+            return False
         return netloc != "" and (netloc == host.lower() or _name_of(netloc) in self._names - {"localhost"})
 
 

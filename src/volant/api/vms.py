@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from volant.api.admission import asked_for, refuse_deleting, staying, usable_plugin
+from volant.api.admission import asked_for, attachable, refuse_deleting, staying, usable_plugin
 from volant.api.call import Answer, Call, Headers, encoded, plain, shown, shown_bytes
 from volant.api.lists import listed
 from volant.api.waiting import WaitEnd
@@ -51,6 +51,7 @@ async def get_config(call: Call, query: NoQuery) -> Answer:
 async def create(call: Call, query: NoQuery) -> Answer:
     """`POST /vms`: the row, its address and its event in one transaction."""
     asked = await call.body(NewVM)
+    attachable(call, asked.config.network)
 
     def job(tx: Transaction) -> VM:
         plugin = usable_plugin(tx, asked.plugin)

@@ -1,11 +1,11 @@
 """The daemon: the only place that knows everybody.
 
-    run ─▶ data directory locked ─▶ port bound ─▶ store opened ─▶ drivers chosen ─▶ core + HTTP server ─▶ until SIGTERM
+    run ─▶ data directory locked ─▶ port bound ─▶ drivers chosen ─▶ store opened ─▶ engine + server ─▶ until SIGTERM
 
 In this order because whatever can go wrong at start should go wrong before anything is changed, and with one sentence.
 At the end: no new requests, a `bye` on every stream, turns under way finished, the store closed. Guests run on.
 
-    core     the controllers, wired; the same object runs in the simulation
+    engine   the controllers, wired; the same object runs in the simulation
     parts    which adapters, from the settings
     server   uvicorn with our signals and socket
     facts    what `system/info` says
@@ -31,7 +31,7 @@ from volant.bus import Bus
 from volant.clock import SystemClock, random_uid
 from volant.config import Settings
 from volant.daemon import parts
-from volant.daemon.core import Core
+from volant.daemon.engine import Engine
 from volant.daemon.facts import build, facts
 from volant.daemon.server import Server, bind, url_of
 from volant.drivers import Network
@@ -87,7 +87,7 @@ async def _serve(settings: Settings, sock: socket.socket) -> int:
     cache = parts.cache(settings, clock)
     await cache.sweep()
     store = _open_store(settings, bus, clock, network)
-    core = Core(
+    engine = Engine(
         store=store,
         bus=bus,
         hypervisor=hypervisor,
@@ -107,15 +107,15 @@ async def _serve(settings: Settings, sock: socket.socket) -> int:
             clock=clock,
             stopping=stopping,
             info=lambda: facts(hypervisor.info, network, made),
-            health=lambda: _health(core),
-            last_check=core.last_check,
+            health=lambda: _health(engine),
+            last_check=engine.last_check,
             network_mode=network.mode,
             allowed_hosts=settings.allowed_host,
         )
     )
     server = Server(app, stopping)
     try:
-        await _run_until_signalled(core, server, sock, settings.data_dir / "api.url")
+        await _run_until_signalled(engine, server, sock, settings.data_dir / "api.url")
     finally:
         await hypervisor.close()
         await network.close()
@@ -130,7 +130,7 @@ def _open_store(settings: Settings, bus: Bus, clock: SystemClock, network: Netwo
     return Store.open(path, bus=bus, clock=clock, uids=random_uid, pool=settings.pool or network.pool, settings=kept)
 
 
-async def _run_until_signalled(core: Core, server: Server, sock: socket.socket, url_file: Path) -> None:
+async def _run_until_signalled(engine: Engine, server: Server, sock: socket.socket, url_file: Path) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
@@ -139,10 +139,10 @@ async def _run_until_signalled(core: Core, server: Server, sock: socket.socket, 
     gc.set_threshold(GC_THRESHOLD, 20, 50)
     with _announced(url_file, url_of(sock)):
         async with asyncio.TaskGroup() as tasks:
-            controllers = tasks.create_task(core.run(), name="core")
+            controllers = tasks.create_task(engine.run(), name="engine")
             try:
                 await server.serve(sockets=[sock])
-                await core.drain(DRAIN_S)
+                await engine.drain(DRAIN_S)
             finally:
                 controllers.cancel()
 
@@ -158,16 +158,19 @@ def _announced(file: Path, url: str) -> Iterator[None]:
         file.unlink(missing_ok=True)
 
 
-def _health(core: Core) -> HealthReport:
+def _health(engine: Engine) -> HealthReport:
+    has_looked = engine.observed.is_set()
     checks = {
-        "observed": Check(ok=core.observed.is_set(), message="" if core.observed.is_set() else "first look under way"),
-        "store": Check(ok=core.store.healthy, message=core.store.trouble or ""),
+        "observed": Check(ok=has_looked, message="" if has_looked else "first look under way"),
+        "store": Check(ok=engine.store.healthy, message=engine.store.trouble or ""),
     }
-    for watcher in core.health.watchers():
+    for watcher in engine.health.watchers():
         checks[f"watcher.{watcher.name}"] = Check(ok=watcher.fault is None, message=watcher.fault or "")
-    for stats in core.stats():
-        is_stuck = stats.oldest_age_s > STUCK_S and core.gate.is_open and core.observed.is_set()
+    for stats in engine.stats():
+        is_stuck = stats.oldest_age_s > STUCK_S and engine.gate.is_open and has_looked
         message = f"a key has waited for {stats.oldest_age_s:.0f} s" if is_stuck else ""
         checks[f"controller.{stats.name}"] = Check(ok=not is_stuck, message=message)
-    is_live = all(check.ok for name, check in checks.items() if name.startswith("controller."))
-    return HealthReport(is_live=is_live, is_ready=core.is_ready, checks=checks)
+    # Plugins wait for servers of others: that is no reason to restart this daemon.
+    own = (name for name in checks if name.startswith("controller.") and name != "controller.plugin")
+    is_live = all(checks[name].ok for name in own)
+    return HealthReport(is_live=is_live, is_ready=engine.is_ready, checks=checks)

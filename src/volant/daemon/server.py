@@ -20,7 +20,7 @@ import uvicorn
 from volant.errors import StartupError
 
 BACKLOG = 2048
-GRACE_S = 5
+GRACE_S = 1
 """How long connections may take to end after their streams were told to. A backstop: it takes milliseconds."""
 
 

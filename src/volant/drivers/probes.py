@@ -67,7 +67,7 @@ class SocketProber:
 
     async def tcp(self, address: str, port: int, timeout_s: float) -> ProbeOutcome:
         """As the port says. Connecting and holding have to fit into `timeout_s` together."""
-        return await self._ask(address, timeout_s, _tcp(address, port, min(SETTLE_S, timeout_s / 2)))
+        return await self._ask(address, timeout_s, self._tcp(address, port, min(SETTLE_S, timeout_s / 2)))
 
     async def _ask(self, address: str, timeout_s: float, is_well: Coroutine[None, None, bool]) -> ProbeOutcome:
         if not _is_numeric(address):
@@ -77,11 +77,31 @@ class SocketProber:
         try:
             async with asyncio.timeout(timeout_s):
                 return "success" if await is_well else "failure"
+        except _HeldUp:
+            return "unknown"
         except TimeoutError:
-            is_late = self._clock.monotonic() - began > timeout_s + LATE_S
-            return "unknown" if is_late else "failure"
+            return "unknown" if self._is_late(began, timeout_s) else "failure"
         except OSError as error:
             return "unknown" if error.errno in _OURS else "failure"
+
+    async def _tcp(self, address: str, port: int, settle_s: float) -> bool:
+        async with _connection(address, port) as (reader, _):
+            began = self._clock.monotonic()
+            try:
+                async with asyncio.timeout(settle_s):
+                    return bool(await reader.read(1))
+            except TimeoutError:
+                if self._is_late(began, settle_s):
+                    raise _HeldUp from None
+                # An end that came in the same turn of the loop as the timeout has been noted by the reader.
+                return not reader.at_eof() and reader.exception() is None
+
+    def _is_late(self, began: float, span_s: float) -> bool:
+        return self._clock.monotonic() - began > span_s + LATE_S
+
+
+class _HeldUp(Exception):
+    """Nobody looked in time."""
 
 
 def _is_numeric(address: str) -> bool:
@@ -125,13 +145,3 @@ async def _head(reader: asyncio.StreamReader) -> bytearray:
         if _END_OF_HEAD.search(head, start):
             return head
     return bytearray()
-
-
-async def _tcp(address: str, port: int, settle_s: float) -> bool:
-    async with _connection(address, port) as (reader, _):
-        try:
-            async with asyncio.timeout(settle_s):
-                return bool(await reader.read(1))
-        except TimeoutError:
-            # An end that came in the same turn of the loop as the timeout has been noted by the reader all the same.
-            return not reader.at_eof() and reader.exception() is None

@@ -11,8 +11,10 @@ every spelling into an address, and the address is judged.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -52,9 +54,36 @@ _NOT_PUBLIC_V6: Final = tuple(
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """The system's resolver."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    """The system's resolver, in a thread of its own.
+
+    A look-up may hang for longer than anybody wants to wait, and a thread of the loop's pool would be waited for at the
+    end of the daemon, and be missing to everybody else until then.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[list[str]] = loop.create_future()
+
+    def tell(found: list[str] | None, error: OSError | None) -> None:
+        if answer.done():
+            return
+        if error is not None:
+            answer.set_exception(error)
+        else:
+            answer.set_result(found or [])
+
+    def look_up() -> None:
+        found, failure = None, None
+        try:
+            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
+        except OSError as error:
+            failure = error
+        except UnicodeError:
+            failure = OSError("not a host name")
+        with contextlib.suppress(RuntimeError):  # because the loop may be closed by now
+            loop.call_soon_threadsafe(tell, found, failure)
+
+    threading.Thread(target=look_up, name="resolve", daemon=True).start()
+    return await answer
 
 
 def parse(text: str) -> Address:

@@ -57,17 +57,17 @@ def phase(deployment: Deployment) -> Phase:
         return "scaling" if status.observed_generation else "pending"
     if is_true(status.conditions, AVAILABLE):
         return "running"
-    return "pending" if is_true(status.conditions, PROGRESSING) else "degraded"
+    if not is_true(status.conditions, PROGRESSING):
+        return "degraded"
+    return "scaling" if status.ready_replicas else "pending"
 
 
 def is_scaling(deployment: Deployment) -> bool:
-    """Whether the children do not yet match what was asked for."""
-    status = deployment.status
-    return (
-        status.observed_generation < deployment.meta.generation
-        or status.replicas != deployment.spec.replicas
-        or status.ready_replicas != deployment.spec.replicas
-    )
+    """Whether it is on the way to what was asked for. One that got there and lost a replica is degraded instead."""
+    spec, status = deployment.spec, deployment.status
+    if status.observed_generation < deployment.meta.generation or status.replicas != spec.replicas:
+        return True
+    return status.ready_replicas != spec.replicas and is_true(status.conditions, PROGRESSING)
 
 
 def child_name(deployment: str, ordinal: int) -> str:

@@ -46,7 +46,16 @@ class NetworkConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """How the guest is attached. Left out: as the daemon's `--network` says."""
 
     mode: NetworkMode | None = None
-    bridge_name: Annotated[str, Constraint(pattern=r"^[a-z0-9][a-z0-9-]{0,14}$(?!\n)")] | None = None
+    bridge_name: (
+        Annotated[
+            str,
+            Constraint(
+                pattern=r"^[a-z0-9][a-z0-9-]{0,14}$(?!\n)",
+                description="An interface name: letters, digits, '-', at most 15.",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class CloudInit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

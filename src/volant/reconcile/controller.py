@@ -169,6 +169,11 @@ class Controller(Generic[K]):
             finally:
                 self._work.add(self._clock.monotonic() - started)
                 self._queue.done(key)
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                # The turn has made another error of its cancellation. It ends this worker all the same: nobody will
+                # cancel it a second time, and the daemon waits for it.
+                raise asyncio.CancelledError
 
     async def _turn(self, key: K) -> None:
         try:

@@ -121,7 +121,10 @@ async def supervise(
     notes = health.notes(name)
     while True:
         notes.started()
-        notes.ended(await _one_life(watch, notes, silence_s))
+        how = await _one_life(watch, notes, silence_s)
+        if _is_being_cancelled():
+            raise asyncio.CancelledError  # because the watcher made another error of it, and nobody cancels twice
+        notes.ended(how)
         await clock.sleep(RESTART_S)
 
 

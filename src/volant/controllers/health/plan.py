@@ -3,9 +3,9 @@
     first due: start + initial delay, and not before it is first seen, + a share of the period that hangs on the uid
     then:      every period, on that grid, whatever holds a probe up
 
-A probe that is held up for a whole period is left out: after a pause a thousand guests would otherwise be asked in one
-breath, and from then on for ever. Waiting for the guest's other probe does not count, or a slow one would keep the
-other from ever being sent. Times are monotonic seconds, because the wall clock may jump.
+A probe that is held up for long is left out, once: after a pause a thousand guests would otherwise be asked in one
+breath. Waiting for the guest's other probe does not count, or a slow one would keep the other from being sent. Times
+are monotonic seconds, because the wall clock may jump.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from volant.model.health import (
 from volant.model.vm import VM, Endpoint, Health, HealthWord, VMStatus, is_as_asked
 
 ACTOR = "health"
+HELD_UP_S = 1.0
+"""How late a probe may be sent, if its period is not shorter."""
 EARLY_S = 0.001
 """A probe may be so early: a timer that rings a breath too soon would otherwise be set again and again."""
 
@@ -43,7 +45,7 @@ _REASONS: dict[HealthWord, str] = {"healthy": "Healthy", "unhealthy": "Unhealthy
 class Watch(Struct, frozen=True, kw_only=True):
     """What is remembered of one guest between two turns; another pid, or another start, is another guest.
 
-    `free_at` is when its last probe was over.
+    `free_at` is when its last probe was over. `has_left_out` a probe since: the next is sent however late it is.
     """
 
     uid: Uid
@@ -52,6 +54,7 @@ class Watch(Struct, frozen=True, kw_only=True):
     outcomes: Outcomes
     due: dict[ProbeKind, float]
     free_at: float
+    has_left_out: bool = False
 
 
 class Due(NamedTuple):
@@ -112,15 +115,21 @@ def share(uid: Uid, kind: ProbeKind) -> float:
     return (int.from_bytes(digest, "big") >> 11) / 2.0**53
 
 
-def next_probe(watch: Watch, check: HealthCheck, monotonic: float) -> Due | None:
-    """Which probe is next, and when. None when there is none to run."""
-    due: list[Due] = []
+def caught_up(watch: Watch, check: HealthCheck, monotonic: float) -> Watch:
+    """The watch without what was held up for too long: that is due when its next turn on the grid comes."""
+    if watch.has_left_out:
+        return watch
+    moved: dict[ProbeKind, float] = {}
     for kind in active(check, watch.outcomes):
-        probe = check.probe(kind)
-        if probe is not None:
-            at = watch.due.get(kind, monotonic)
-            is_missed = monotonic - max(at, watch.free_at) >= probe.period_s
-            due.append(Due(kind, _on_grid(at, probe.period_s, monotonic) if is_missed else at))
+        probe, at = check.probe(kind), watch.due.get(kind, monotonic)
+        if probe is not None and monotonic - max(at, watch.free_at) >= min(probe.period_s, HELD_UP_S):
+            moved[kind] = _on_grid(at, probe.period_s, monotonic)
+    return replace(watch, due=watch.due | moved, has_left_out=True) if moved else watch
+
+
+def next_probe(watch: Watch, check: HealthCheck) -> Due | None:
+    """Which probe is next, and when. None when there is none to run."""
+    due = [Due(kind, watch.due[kind]) for kind in active(check, watch.outcomes) if kind in watch.due]
     return min(due, key=lambda one: one.at, default=None)
 
 
@@ -135,7 +144,7 @@ def after(watch: Watch, check: HealthCheck, probed: Probed, now: Instant) -> Wat
     if probed.kind == "startup" and outcomes.startup.verdict:
         # What was held back is due at once, and not whenever its own turn would have been.
         due |= {other: max(at, probed.began) for other, at in due.items() if other != "startup"}
-    return replace(watch, outcomes=outcomes, due=due, free_at=probed.ended)
+    return replace(watch, outcomes=outcomes, due=due, free_at=probed.ended, has_left_out=False)
 
 
 def _on_grid(at: float, period_s: float, after: float) -> float:

@@ -86,7 +86,7 @@ class HealthReconciler:
         return DONE if due is None else Again(max(due.at - self._clock.monotonic(), 0.0))
 
     def _due(self, subject: Subject | None) -> plan.Due | None:
-        return None if subject is None else plan.next_probe(subject.watch, subject.check, self._clock.monotonic())
+        return None if subject is None else plan.next_probe(subject.watch, subject.check)
 
     async def _settle(self, key: Key) -> Subject | None:
         """The VM as it is now, with what is known of its guest written down; None when there is nothing to probe."""
@@ -115,10 +115,10 @@ class HealthReconciler:
         check, target = plugin.spec.manifest.health_check, plugin.spec.manifest.probe_target()
         if check is None or target is None:
             return None
-        watch = self._watches.get(key)
+        watch, now = self._watches.get(key), self._clock.monotonic()
         if watch is None or not plan.is_of(watch, vm):
-            watch = plan.begin(vm, check, self._clock.now(), self._clock.monotonic())
-        return Subject(vm, check, target, watch)
+            watch = plan.begin(vm, check, self._clock.now(), now)
+        return Subject(vm, check, target, plan.caught_up(watch, check, now))
 
     async def _probe(self, subject: Subject, kind: ProbeKind) -> None:
         began = self._clock.monotonic()

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from volant.clock import Clock
+from volant.errors import VolantError
 
 T = TypeVar("T")
 
@@ -38,8 +39,14 @@ async def while_wanted(
         except Exception as error:  # noqa: BLE001 -- because a task group would wrap it; it is raised again below
             return Ended(error=error)
 
+    def may_be_wanted() -> bool:
+        try:
+            return is_wanted()
+        except VolantError:
+            return True  # because a store that cannot be read at the moment says nothing
+
     async def watch() -> None:
-        while is_wanted():
+        while may_be_wanted():
             await clock.sleep(look_s)
         working.cancel()
 

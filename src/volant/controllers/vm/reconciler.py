@@ -160,7 +160,10 @@ class VMReconciler:
         await self._touch(vm, "hypervisor.launch", lambda: hypervisor.launch(uid, boot))
 
     async def _finalize(self, vm: VM, step: Finalize) -> None:
-        uid, network, store = vm.meta.uid, self._network, self._store
+        uid, hypervisor, network, store = vm.meta.uid, self._hypervisor, self._network, self._store
+        # A second look: drivers refuse to forget what lives. One wrong look would let go of the row while the guest
+        # runs on, and hand its address to the next VM.
+        await self._touch(vm, "hypervisor.forget", lambda: hypervisor.forget(uid))
         await self._touch(vm, "network.ensure_absent", lambda: network.ensure_absent(uid))
         await self._effects.act("store.finalize", vm.meta.key, lambda: store.finalize(vm, FINALIZER, step.happening))
 

@@ -56,7 +56,7 @@ def booted_of(vm: VM, seen: Instance | None) -> Booted:
     if seen is not None and seen.booted is not None:
         return seen.booted
     reported = vm.status.booted
-    if reported is not None and (seen is None or seen.pid == vm.status.pid):
+    if reported is not None and (seen is None or _is_reported(vm, seen)):
         return reported
     return Booted(config=vm.spec.config, restart_nonce=vm.spec.restart_nonce)
 
@@ -64,6 +64,12 @@ def booted_of(vm: VM, seen: Instance | None) -> Booted:
 def has_failed(vm: VM) -> bool:
     """Whether the guest that was reported has to go because of its probes."""
     return vm.status.health is not None and vm.status.health.failed is not None
+
+
+def _is_reported(vm: VM, seen: Instance) -> bool:
+    """Whether the status speaks of this very guest. One that has ended has no pid any more, but had the same start."""
+    is_same_start = seen.started_at is not None and seen.started_at == vm.status.started_at
+    return seen.pid == vm.status.pid or is_same_start
 
 
 def running(vm: VM, seen: Instance, now: Instant, host: HostFacts, manifest: Manifest | None) -> Report | None:

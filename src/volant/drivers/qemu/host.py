@@ -9,6 +9,7 @@ import asyncio
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -42,10 +43,10 @@ async def check_host(qemu: str = QEMU) -> Host:
 
 def program(name: str, *, package: str) -> str:
     """The path of a program. DriverRefused names the Debian package that has it."""
-    path = shutil.which(name)
-    if path is None:
+    found = shutil.which(name)
+    if found is None:
         raise DriverRefused(f"cannot find {name}: install {package}")
-    return path
+    return str(Path(found).absolute())  # because it is started from another directory than it was found from
 
 
 def _try(path: str) -> Host:

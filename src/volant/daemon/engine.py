@@ -36,6 +36,8 @@ from volant.telemetry import logger
 log = logger("volant.daemon")
 
 VM_WORKERS = 16
+PLUGIN_WORKERS = 64
+"""A turn lasts as long as a download: slow servers must not keep other plugins waiting."""
 PROBE_WORKERS = 256
 """A probe of a guest that does not answer holds a worker for its whole timeout, and is all that its worker does."""
 DOWNLOAD_S = 1800.0
@@ -81,7 +83,7 @@ class Reconciler(Protocol):
         """One turn."""
 
 
-class Core:
+class Engine:
     """Store, drivers and controllers as one thing that runs."""
 
     def __init__(  # noqa: PLR0913 -- because this is where everybody is introduced to everybody
@@ -132,7 +134,7 @@ class Core:
         self.vms = self._wire("vm", vms, workers=VM_WORKERS, timeout_s=120.0)
         self._wire("deployment", DeploymentReconciler(store=store, clock=clock, effects=effects), workers=4)
         plugins = PluginReconciler(store=store, cache=cache, clock=clock, effects=effects)
-        self._wire("plugin", plugins, workers=4, timeout_s=DOWNLOAD_S)
+        self._wire("plugin", plugins, workers=PLUGIN_WORKERS, timeout_s=DOWNLOAD_S)
         self._wire("garbage", garbage, workers=1, resync_s=SWEEP_S)
         self._probes: HealthReconciler | None = None
         if prober is not None:
