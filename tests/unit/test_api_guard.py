@@ -61,7 +61,9 @@ def test_a_host_is_refused_the_second_time_as_well() -> None:
             guard.check({"method": "GET", "server": TCP}, {b"host": b"evil.com"})
 
 
-@pytest.mark.parametrize("origin", ["http://evil.com", "null", "http://localhost:3000", "http://127.0.0.1", "http://[", ""])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.com", "null", "http://localhost:3000", "http://127.0.0.1", "http://[", ""]
+)
 def test_a_write_from_another_site_s_page_is_refused(origin: str) -> None:
     """G2"""
     with pytest.raises(Forbidden) as caught:
