@@ -22,7 +22,7 @@ demo: setup
 	@$(PY) examples/01_three_microvms/demo.py $(if $(KEEP),--keep)
 
 test: setup
-	@$(PY) -m pytest -n 2 --dist worksteal
+	@$(PY) -m pytest -n 2 --dist loadfile
 
 check: setup
 	@$(VENV)/bin/ruff format --check .

@@ -80,7 +80,7 @@ class HealthWorld:
         )
         bus.listen(self.events.extend)
         self._hypervisor = SimulatedHypervisor(self.host, self.clock)
-        self.core = Engine(
+        self.engine = Engine(
             store=self.store,
             bus=bus,
             hypervisor=self._hypervisor,
@@ -92,7 +92,7 @@ class HealthWorld:
             prober=Asked(self.host, self.clock, self.asked),
             effects=Effects(self._see),
         )
-        self._run = asyncio.create_task(self.core.run(), name="daemon")
+        self._run = asyncio.create_task(self.engine.run(), name="daemon")
 
     async def kill(self) -> None:
         """`kill -9`."""

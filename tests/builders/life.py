@@ -120,8 +120,9 @@ class Life:
         effects: Callable[[Life], Effects],
         heard: Callable[[Sequence[Committed]], None],
         seed: int,
+        with_probes: bool,
     ) -> None:
-        """Raises StartupError as the daemon would."""
+        """Raises StartupError as the daemon would. Without probes hundreds of idle workers are saved."""
         bus = HardOfHearing(senses)
         self.store = Store.open(path, bus=bus, clock=clock, uids=uids, pool=POOL, settings=SETTINGS)
         bus.listen_to_all(heard)
@@ -137,7 +138,7 @@ class Life:
             clock=clock,
             rng=random.Random(seed),
             node="host-1",
-            prober=SimulatedProber(host, clock),
+            prober=SimulatedProber(host, clock) if with_probes else None,
             effects=effects(self),
         )
         self._run: asyncio.Task[None] | None = None

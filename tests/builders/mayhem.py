@@ -71,6 +71,8 @@ class Mayhem:
             self._acts.append((3, self._lie))
             world.host.faults = replace(world.host.faults, stale=0.05)
         world.record.plan = self._harm
+        # A host that takes its time: what a turn has read grows old while it looks.
+        world.host.look_s, world.host.attach_s = self._rng.choice([(0.0, 0.0), (0.03, 0.05), (0.3, 0.3)])
 
     async def act(self) -> None:
         """One thing."""
@@ -189,7 +191,7 @@ class Mayhem:
         self._world.host.orphan(uid)
 
     def _jump(self) -> None:
-        self._world.clock.jump(self._rng.choice([-3600.0, -5.0, 5.0, 3600.0]))
+        self._world.jump(self._rng.choice([-3600.0, -5.0, 5.0, 3600.0]))
 
     # The daemon and its database.
 

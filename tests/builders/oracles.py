@@ -23,6 +23,9 @@ from volant.model.plugin import digests, is_complete
 from volant.model.vm import FINALIZER, VM
 from volant.reconcile.effects import Moment
 
+JUST_S = 2.0
+"""Longer than a turn takes from its look at the clock to its effect."""
+
 
 class Files(Protocol):
     """What is asked of the artifact cache."""
@@ -43,6 +46,8 @@ class Oracles:
         """Processes with our mark that nobody here launched."""
         self.sick: set[Uid] = set()
         """Whose guest has ever been made to fail its probes."""
+        self.jumped_at = float("-inf")
+        """When (monotonic) the wall clock last jumped: what was decided just before was decided by another clock."""
         self._host = host
         self._clock = clock
         self._files = files
@@ -148,7 +153,7 @@ class Oracles:
             wrong.append("D3: nothing holds its row")
         due = vm.status.next_restart_at
         is_asked = vm.status.booted is not None and vm.status.booted.restart_nonce < vm.spec.restart_nonce
-        if due is not None and due > self._clock.now() and not is_asked:
+        if due is not None and self._is_early(due) and not is_asked:
             wrong.append(f"P1: it has to wait for another {due - self._clock.now():g} s")
         attachment = self._host.networks.get(uid)
         if attachment is None or attachment.address != vm.spec.address:
@@ -173,7 +178,7 @@ class Oracles:
         deadline = vm.status.stop_deadline
         if deadline is None:
             return ["P7: the end of its grace period is not stored"]
-        return [] if vm.spec.force or deadline <= self._clock.now() else ["P7: its grace period is not over"]
+        return ["P7: its grace period is not over"] if self._is_early(deadline) and not vm.spec.force else []
 
     def _forget(self, life: Life, effect: Effect) -> Collection[str]:
         vm = _vm(life, effect)
@@ -200,6 +205,9 @@ class Oracles:
         if owner is not None:
             return [] if owner.meta.is_deleting else ["its plugin is to stay"]
         return ["D9: a plugin refers to it"] if effect.target in used else []
+
+    def _is_early(self, due: float) -> bool:
+        return due > self._clock.now() and self._clock.monotonic() > self.jumped_at + JUST_S
 
     def _of_nobody(self, effect: Effect) -> Collection[str]:
         """Without a row only what was launched for a row that is gone, or for nobody, may be touched."""

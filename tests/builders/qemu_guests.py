@@ -94,13 +94,18 @@ def a_boot(
     )
 
 
-def a_hello_boot(uid: Uid, attachment: Attachment, *, name: str = "web-1") -> Boot:
-    """The demo's guest: busybox on Debian's kernel."""
+def hello_kernel() -> Path:
+    """The kernel of the demo's guest, whichever form set-up could give it."""
     built = [path for path in (HELLO / "vmlinux", HELLO / "vmlinuz") if path.exists()]
     assert built, "there is no guest to boot. Run: make setup"
+    return built[0]
+
+
+def a_hello_boot(uid: Uid, attachment: Attachment, *, name: str = "web-1") -> Boot:
+    """The demo's guest: busybox on Debian's kernel."""
     return a_boot(
         uid,
-        built[0],
+        hello_kernel(),
         name=name,
         attachment=attachment,
         initramfs=HELLO / "initramfs.gz",

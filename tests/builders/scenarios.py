@@ -33,12 +33,12 @@ CHECK = HealthCheck(startup=Probe(period_s=2.0, failure_threshold=30), readiness
 
 @dataclass(frozen=True)
 class Scenario:
-    """A story. `host` are arguments of SimulatedHost; `varies` are parts of portrait and counts."""
+    """A story. `options` are those of its World; `varies` are parts of portrait and counts."""
 
     name: str
     given: Test
     told: Test
-    host: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     varies: frozenset[str] = frozenset()
 
     async def begin(self, world: World) -> None:
@@ -91,12 +91,12 @@ async def three_replicas_run(world: World) -> None:
     await world.users.deploy("api", 3)
 
 
-def scenario(given: Test, *, varies: tuple[str, ...] = (), **host: Any) -> Callable[[Test], Test]:
+def scenario(given: Test, *, varies: tuple[str, ...] = (), **options: Any) -> Callable[[Test], Test]:
     """Put a story into SCENARIOS under its own name."""
 
     def keep(told: Test) -> Test:
         name: str = told.__name__
-        SCENARIOS[name] = Scenario(name, given, told, host, frozenset(varies))
+        SCENARIOS[name] = Scenario(name, given, told, options, frozenset(varies))
         return told
 
     return keep
@@ -186,7 +186,7 @@ async def fall_silent(world: World) -> None:
     await world.users.stop("web")
 
 
-@scenario(a_probed_vm_runs)
+@scenario(a_probed_vm_runs, with_probes=True)
 async def fall_sick(world: World) -> None:
     """Its liveness probe fails, and it is replaced by one that is well."""
     world.sicken("web")
@@ -267,7 +267,7 @@ async def scale_down(world: World) -> None:
 @scenario(a_plugin_is_ready, varies=("vm.created", "vm.started", "vm.deleted", "births"))
 async def undeploy_during_create(world: World) -> None:
     """How many are made before nobody wants them depends on who is faster."""
-    await world.users.deploy("api", 4)
+    await world.users.deploy("api", 3)
     await world.clock.sleep(0.03)
     await world.users.undeploy("api")
 

@@ -43,6 +43,7 @@ from volant.store import Store
 
 DOWN_S = 1.0
 STEP_S = 0.2
+REST_STEP_S = 0.5
 CALM = Behaviour(launch_s=0.05, boot_s=0.5, stop_s=0.3)
 """A guest that starts, stops and never fails."""
 QUIET_S = 600.0
@@ -95,8 +96,11 @@ class WorldCache:
 class World:
     """Everything that outlives a daemon."""
 
-    def __init__(self, clock: VirtualClock, directory: Path, *, seed: int = 1, **host: Any) -> None:
+    def __init__(
+        self, clock: VirtualClock, directory: Path, *, seed: int = 1, with_probes: bool = False, **host: Any
+    ) -> None:
         """`host` are arguments of SimulatedHost."""
+        self._with_probes = with_probes
         self.clock = clock
         self.seed = seed
         self.rng = random.Random(seed)
@@ -146,6 +150,7 @@ class World:
             effects=effects,
             heard=lambda batch: self.oracles.heard(life, batch),
             seed=self.seed + len(self.lives),
+            with_probes=self._with_probes,
         )
         self.lives.append(life)
         self.oracles.opened(life)
@@ -241,6 +246,11 @@ class World:
         """What the host was asked for so far, by name: all of it, or only these."""
         return [(op, self.oracles.name(uid)) for op, uid in self.host.log if not ops or op in ops]
 
+    def jump(self, seconds: float) -> None:
+        """The wall clock is put forward, or back."""
+        self.oracles.jumped_at = self.clock.monotonic()
+        self.clock.jump(seconds)
+
     def sicken(self, name: str, answers: Answers = "unhealthy") -> None:
         """The guest fails its probes from now on."""
         self.oracles.sick.add(self.uid(name))
@@ -282,16 +292,18 @@ class World:
             self.check()
             if self.clock.monotonic() >= give_up_at:
                 raise AssertionError(self.account(f"no rest within {within_s:g} s: {why}"))
-            await self.clock.sleep(STEP_S)
+            await self._something_happens()
         await self.passes(SETTLE_S)
         if why := self._unrest():
             raise AssertionError(self.account(f"no rest, after all: {why}"))
 
     async def quiet(self, seconds: float = QUIET_S) -> None:
         """Let time pass in which nothing may be written, tried or asked for (L7)."""
-        before = self._activity()
+        before = self._done_so_far()
         await self.passes(seconds)
-        assert self._activity() == before, self.account(f"no quiet: {before} became {self._activity()}")
+        after = self._done_so_far()
+        assert after == before, self.account(f"no quiet: {before} became {after}")
+        assert self.store.revision == self.oracles.replay.revision, self.account("somebody has written in silence")
 
     def check(self) -> None:
         """Raise AssertionError when an oracle complains or a daemon has ended by itself."""
@@ -319,6 +331,14 @@ class World:
                     if controller.stories.of(key):
                         yield f"life {number}, {controller.name}: {controller.stories.text(key)}"
 
+    async def _something_happens(self) -> None:
+        """Let time pass until anything is written or done, or two seconds: looking at everything costs more."""
+        before = self._done_so_far()
+        for _ in range(4):
+            await self.clock.sleep(REST_STEP_S)
+            if self._done_so_far() != before:
+                return
+
     def _unrest(self) -> list[str]:
         try:
             return unrest(self)
@@ -331,18 +351,19 @@ class World:
         except (Unavailable, NotFound, ValueError):
             return False
 
-    def _activity(self) -> tuple[int, int, int, int]:
-        return (self.store.revision, len(self.record.effects), len(self.host.log), len(self.lives))
+    def _done_so_far(self) -> tuple[int, ...]:
+        """How much was written, tried, asked for and started."""
+        return (self.oracles.replay.revision, len(self.record.effects), len(self.host.log), len(self.lives))
 
 
 Test = Callable[[World], Awaitable[None]]
 
 
-def play(test: Test, directory: Path, *, plan: Plan | None = None, seed: int = 1, **host: Any) -> World:
+def play(test: Test, directory: Path, *, plan: Plan | None = None, **world_options: Any) -> World:
     """Run `test` in a world of its own with a daemon that runs; the world as it is afterwards."""
 
     async def main(clock: VirtualClock) -> World:
-        world = World(clock, directory, seed=seed, **host)
+        world = World(clock, directory, **world_options)
         world.record.plan = plan
         daemons = asyncio.create_task(world.keep_alive(), name="daemons")
         try:

@@ -65,7 +65,11 @@ class Guest:
     def monitor(self, *commands: str) -> Iterator[dict[str, Any]]:
         """Everything QMP says from now on; `commands` are sent first."""
         stream = self.ending.enter_context(self.connect("qmp").makefile("rw", encoding="utf-8"))
-        for command in ("qmp_capabilities", *commands):
+        stream.write(json.dumps({"execute": "qmp_capabilities"}) + "\n")
+        stream.flush()
+        # Until it has answered, QEMU tells nothing of what happens: a guest that ends before that ends unheard.
+        next(line for line in stream if "return" in json.loads(line))
+        for command in commands:
             stream.write(json.dumps({"execute": command}) + "\n")
         stream.flush()
         return (json.loads(line) for line in stream)

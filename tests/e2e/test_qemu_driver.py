@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.builders.qemu_guests import HELLO, ROOT, a_boot, a_hello_boot, a_running_driver, ended
+from tests.builders.qemu_guests import ROOT, a_boot, a_hello_boot, a_running_driver, ended, hello_kernel
 
 from volant.clock import Uid, random_uid
 from volant.drivers import Attachment
@@ -108,7 +108,7 @@ async def test_a_guest_that_is_asked_while_it_boots_leaves_when_it_has_booted(dr
 async def test_a_linux_that_panics_is_not_taken_for_one_that_shut_down(driver: QemuHypervisor) -> None:
     """P8: without an initramfs it finds no root file system, long before it could load a driver for pvpanic."""
     uid = random_uid()
-    await driver.launch(uid, a_boot(uid, HELLO / "vmlinuz", cmdline="panic=-1 quiet", memory_mb=128))
+    await driver.launch(uid, a_boot(uid, hello_kernel(), cmdline="panic=-1 quiet", memory_mb=128))
     seen = await ended(driver, uid)
     assert seen.exit is not None
     assert seen.exit.reason in {"guest_reset", "guest_panic"}

@@ -16,8 +16,8 @@ def test_whatever_is_spoiled_the_end_is_the_same(
 ) -> None:
     """L7, V12, D2, D3, P2, P7, P10: a crash before and after each effect, each error, each lost answer, each repeat."""
     plans, void, failures = campaign(SCENARIOS[name], tmp_path)
-    record_property("plans", plans)
-    record_property("void", void)
+    record_property("fault plans", plans)
+    record_property("void plans", void)
     assert not failures, f"{len(failures)} of {plans} plans:\n\n" + "\n\n".join(failures[:5])
     assert plans > 0
     assert void == 0

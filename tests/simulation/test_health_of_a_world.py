@@ -20,7 +20,7 @@ async def a_vm(world: World) -> None:
     await world.rest()
 
 
-@in_world()
+@in_world(with_probes=True)
 async def test_a_guest_that_is_well_is_probed_and_nothing_is_written(world: World) -> None:
     """L7, V10: two probes every ten seconds for ten minutes, and not one event."""
     await a_vm(world)
@@ -45,10 +45,10 @@ def test_a_guest_that_fails_is_replaced(answers: Answers, tmp_path: Path) -> Non
         assert ("kill", "web") not in world.ops()
         await world.quiet()
 
-    play(test, tmp_path)
+    play(test, tmp_path, with_probes=True)
 
 
-@in_world()
+@in_world(with_probes=True)
 async def test_a_daemon_that_restarts_believes_what_is_stored(world: World) -> None:
     """P10, P4: a guest that was well stays ready, and is not restarted for a daemon's short memory."""
     await a_vm(world)
@@ -61,7 +61,7 @@ async def test_a_daemon_that_restarts_believes_what_is_stored(world: World) -> N
     await world.quiet()
 
 
-@in_world()
+@in_world(with_probes=True)
 async def test_probes_go_on_after_a_long_trouble_with_the_store(world: World) -> None:
     """S4, P4: they were held up for many periods, and then notice what they have to notice."""
     await a_vm(world)
@@ -73,7 +73,7 @@ async def test_probes_go_on_after_a_long_trouble_with_the_store(world: World) ->
     await world.rest()
 
 
-@in_world()
+@in_world(with_probes=True)
 async def test_a_host_that_cannot_probe_changes_nothing(world: World) -> None:
     """P5: unknown is no failure."""
     await a_vm(world)
