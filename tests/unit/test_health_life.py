@@ -57,7 +57,7 @@ async def test_at_rest_probes_go_on_and_nothing_is_written(world: HealthWorld) -
     await world.passes(600)
     assert world.store.revision == revision
     assert len(world.asked) - asked == pytest.approx(20 * 2 * 600, rel=0.01)
-    seen_at, stored_at = world.core.last_check(vm), vm.status.health
+    seen_at, stored_at = world.engine.last_check(vm), vm.status.health
     assert seen_at is not None
     assert seen_at >= world.clock.now() - 1.01
     assert stored_at is not None
@@ -216,15 +216,15 @@ async def test_a_thousand_probes_never_run_in_one_breath(world: HealthWorld) -> 
     await world.passes(20)
     assert all(world.is_ready(name) for name in names)
     check_spread(world, 0.0, 2000)
-    world.core.gate.close("a pause")
+    world.engine.gate.close("a pause")
     await world.passes(60)
     assert world.asked[-1][0] <= 20.0
-    world.core.gate.open("a pause")
+    world.engine.gate.open("a pause")
     await world.passes(20)
     check_spread(world, 80.0, 2000)
-    world.core.gate.close("a short pause")
+    world.engine.gate.close("a short pause")
     await world.passes(9)
-    world.core.gate.open("a short pause")
+    world.engine.gate.open("a short pause")
     await world.passes(11)
     check_spread(world, 100.0, 1200, most=140)
     await world.restart()
@@ -248,7 +248,7 @@ async def test_a_vm_that_is_deleted_is_forgotten(world: HealthWorld) -> None:
     vm = world.vm()
     await world.store.write(lambda tx: tx.mark_deleting(tx.get(vm.meta.key), DELETING))
     await world.until(lambda: world.store.find(vm.meta.key) is None)
-    assert world.core.last_check(vm) is None
+    assert world.engine.last_check(vm) is None
     asked = len(world.asked)
     await world.passes(60)
     assert len(world.asked) == asked
