@@ -239,7 +239,10 @@ def say_goodbye(daemon: Daemon) -> None:
     ):
         out.print(f"    {line}", soft_wrap=True)
     out.print("\n    To end it, delete the deployment and then stop the daemon:")
-    out.print(f"    curl -X DELETE {url}/api/v1/deployments/web; kill {daemon.process.pid}; rm -r {daemon.home}")
+    out.print(
+        f"    curl -X DELETE {url}/api/v1/deployments/web; kill {daemon.process.pid}; rm -r {daemon.home}",
+        soft_wrap=True,
+    )
 
 
 def main() -> int:
