@@ -21,7 +21,7 @@ from typing import Any
 from msgspec.structs import replace
 from tests.builders.objects import a_deployment, a_manifest, a_plugin, a_vm
 from tests.builders.virtual_time import VirtualClock, run_virtual
-from tests.builders.world import WorldCache
+from tests.builders.world_cache import WorldCache
 
 from volant.bus import Bus
 from volant.clock import Uid

@@ -86,23 +86,44 @@ class HardOfHearing(Bus):
 
 
 class DimSighted(SimulatedHypervisor):
-    """A driver that misses some hints, and whose full look fails while it is blind."""
+    """A driver that misses some hints, whose full look fails while it is blind, and all of whose calls take time."""
 
     def __init__(self, host: SimulatedHost, clock: VirtualClock, senses: Senses) -> None:
         super().__init__(host, clock)
         self._senses = senses
+        self._looks_on = host
+        self._waits_on = clock
 
     async def observe(self) -> list[Instance]:
         """As the driver does. Raises DriverUnavailable while blind."""
+        await self._takes()
         if self._senses.is_blind:
             raise DriverUnavailable("cannot look at the host: the simulation has put out the light")
         return await super().observe()
+
+    async def request_stop(self, uid: Uid) -> None:
+        """As the driver does."""
+        await self._takes()
+        await super().request_stop(uid)
+
+    async def kill(self, uid: Uid) -> None:
+        """As the driver does."""
+        await self._takes()
+        await super().kill(uid)
+
+    async def forget(self, uid: Uid) -> None:
+        """As the driver does."""
+        await self._takes()
+        await super().forget(uid)
 
     async def watch(self) -> AsyncIterator[Uid]:
         """As the driver does, but for what is missed."""
         async for uid in super().watch():
             if not self._senses.miss():
                 yield uid
+
+    async def _takes(self) -> None:
+        await self._waits_on.sleep(self._looks_on.look_s)
 
 
 class Life:

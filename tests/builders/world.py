@@ -16,14 +16,13 @@ bounded in virtual time and asks the oracles; what they complain of comes with t
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import itertools
 import random
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tests.builders.harm import Harm, Plan, Record
 from tests.builders.life import Host, Life, Senses
@@ -31,17 +30,19 @@ from tests.builders.oracles import Oracles
 from tests.builders.rest import unrest
 from tests.builders.virtual_time import VirtualClock, run_virtual
 from tests.builders.wishes import Users
+from tests.builders.world_cache import WorldCache
 
 from volant.clock import Uid
 from volant.controllers.garbage import SWEEP
 from volant.drivers.simulated import Behaviour
 from volant.drivers.simulated.behaviour import Answers
-from volant.errors import NotFound, StartupError, Unavailable, VolantError
+from volant.errors import NotFound, StartupError, Unavailable
 from volant.model.meta import Key, Kind
 from volant.model.vm import VM, StatusWord, status_word
 from volant.store import Store
 
 DOWN_S = 1.0
+UP_WITHIN_S = 900.0
 STEP_S = 0.2
 REST_STEP_S = 0.5
 CALM = Behaviour(launch_s=0.05, boot_s=0.5, stop_s=0.3)
@@ -50,47 +51,6 @@ QUIET_S = 600.0
 SETTLE_S = 5.0
 MAX_TURNS = 200_000
 """Of the loop, in one world: a spin is found out in seconds."""
-
-
-class File(NamedTuple):
-    """What the cache says of a file."""
-
-    path: Path
-    digest: str
-    size_bytes: int
-
-
-class WorldCache:
-    """The artifact cache of a host: its files outlive daemons, and it has whatever it is asked for but what fails."""
-
-    def __init__(self) -> None:
-        self.files: set[str] = set()
-        self.failing: dict[str, VolantError] = {}
-
-    async def ensure(self, url: str, checksum: str | None) -> File:
-        """As the port says; `failing` by URL."""
-        await asyncio.sleep(0)
-        if url in self.failing:
-            raise self.failing[url]
-        digest = hashlib.sha256(url.encode()).hexdigest()
-        self.files.add(digest)
-        return File(self.path(digest), digest, len(url))
-
-    def has(self, digest: str) -> bool:
-        """As the port says."""
-        return digest in self.files
-
-    def path(self, digest: str) -> Path:
-        """As the port says."""
-        return Path("/cache") / digest
-
-    def digests(self) -> Iterable[str]:
-        """As the port says."""
-        return sorted(self.files)
-
-    async def remove(self, digest: str) -> None:
-        """As the port says."""
-        self.files.discard(digest)
 
 
 class World:
@@ -116,6 +76,7 @@ class World:
         self._wanted = asyncio.Event()
         self._ended = asyncio.Event()
         self._life: Life | None = None
+        self._no_start = ""
 
     # The daemon.
 
@@ -125,7 +86,8 @@ class World:
             await self._wanted.wait()
             try:
                 life = self._life = self._born()
-            except StartupError:
+            except StartupError as error:
+                self._no_start = error.message
                 await self.clock.sleep(DOWN_S)
                 continue
             self._ended.clear()
@@ -192,8 +154,11 @@ class World:
 
     async def up(self) -> Life:
         """The daemon of the moment, waited for if there is none."""
+        give_up_at = self.clock.monotonic() + UP_WITHIN_S
         while self._life is None or self._life.is_dead:
             self.check()
+            if self.clock.monotonic() > give_up_at:
+                raise AssertionError(self.account(f"no daemon within {UP_WITHIN_S:g} s: {self._no_start}"))
             await self.clock.sleep(STEP_S)
         return self._life
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from tests.builders.objects import a_manifest
+from tests.builders.objects import a_vm as a_vm_row
 from tests.builders.world import World, in_world
 
 from volant.clock import Uid
 from volant.drivers import Attachment
 from volant.errors import ArtifactRefused, ArtifactUnavailable
+from volant.model.event import Happening
 from volant.model.plugin import KernelSource
+from volant.store import Transaction
 
 ORPHAN = Uid("f" * 32)
 
@@ -62,6 +65,29 @@ async def test_a_process_that_the_store_knows_is_taken_in(world: World) -> None:
     await world.until(lambda: not world.host.alive(uid), within_s=2.0)
     await world.rest()
     assert world.ops("request_stop", "kill") == [("request_stop", "web")] * 2
+
+
+@in_world()
+async def test_what_turns_out_to_be_known_is_spared_at_the_last_moment(world: World) -> None:
+    """D9, V12: its row comes while another orphan is being killed; the list that it was on is old by then."""
+    before = await a_vm(world)
+    stranger, friend = Uid("e" * 32), Uid("f" * 32)
+    world.oracles.orphans |= {stranger, friend}
+    world.host.look_s = 0.5
+    world.host.orphan(stranger)
+    pid = world.host.orphan(friend).pid
+    await world.until(lambda: world.record.effects[-1].op == "hypervisor.kill", within_s=60.0)
+
+    def job(tx: Transaction) -> None:
+        tx.insert(a_vm_row("friend", uid=friend), Happening(type="vm.created"))
+
+    await world.store.write(job)
+    world.users.vms["friend"] = "running"
+    await world.until(lambda: not world.host.guest(stranger))
+    world.host.look_s = 0.0
+    await world.running("friend")
+    assert (world.pid("friend"), world.pid("web")) == (pid, before)
+    assert ("kill", "friend") not in world.ops()
 
 
 @in_world()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.builders.world import World, in_world, play
+from msgspec.structs import replace
+from tests.builders.world import CALM, World, in_world, play
 
 from volant.errors import Unavailable
 
@@ -50,6 +51,25 @@ async def test_nobody_acts_while_nothing_can_be_written_down(world: World) -> No
     await world.rest()
     assert len(world.births("web")) == 2
     await world.quiet()
+
+
+@in_world(script=lambda boot, _: replace(CALM, ends_after_s=1.0) if boot.name == "db" else None)
+async def test_what_was_due_meanwhile_waits_as_well(world: World) -> None:
+    """S4: a stop whose deadline passes, a restart whose time comes: both were decided, neither could be recorded."""
+    await world.users.install()
+    await world.users.create("web", grace_s=20.0)
+    await world.users.create("db")
+    await world.until(lambda: world.vm("db").status.failures == 5)
+    world.host.hang(world.uid("web"))
+    await world.users.stop("web")
+    await world.until(lambda: world.vm("web").status.stop_deadline is not None)
+    with world.no_writes():
+        assert not await world.store.probe()
+        await world.passes(3.0)
+        asked = len(world.host.log)
+        await world.passes(120.0)
+        assert len(world.host.log) == asked
+    await world.until(lambda: ("kill", "web") in world.ops() and len(world.births("db")) == 6, within_s=20.0)
 
 
 @pytest.mark.parametrize("after_s", [0.0, 0.02, 0.06, 0.1, 0.4, 0.7, 2.0])
