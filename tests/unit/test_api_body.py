@@ -10,7 +10,8 @@ import pytest
 from volant.api.body import MAX_ERRORS, decode_body, decode_query
 from volant.errors import Invalid
 from volant.model.plugin import Manifest
-from volant.model.requests import Force, NewDeployment, NewVM, NoQuery, Scale, VMQuery
+from volant.model.queries import Force, NoQuery, VMQuery
+from volant.model.requests import NewDeployment, NewVM, Scale
 
 REFERENCE_MANIFEST = {
     "name": "my-app",

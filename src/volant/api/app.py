@@ -19,7 +19,7 @@ from volant.api.deps import Deps
 from volant.api.front import Front, Method, Resource, no_such_path
 from volant.api.stream import Streams
 from volant.api.waiting import Waits
-from volant.model.requests import EventQuery, Force, Page, VMEventQuery, VMQuery
+from volant.model.queries import EventQuery, Force, Page, VMEventQuery, VMQuery
 
 BASE = "/api/v1"
 

@@ -14,7 +14,8 @@ from volant.api.lists import listed
 from volant.api.vms import waited
 from volant.model.deployment import FINALIZER, Deployment, DeploymentSpec
 from volant.model.meta import Meta
-from volant.model.requests import NewDeployment, NoQuery, Page, Scale, resolve
+from volant.model.queries import NoQuery, Page
+from volant.model.requests import NewDeployment, Scale, resolve
 from volant.model.views import DeploymentView
 from volant.model.vm import VMSpec
 from volant.model.wire import deployment_view

@@ -15,7 +15,7 @@ from volant.api.frames import LINES, SSE, Format, Wanted
 from volant.api.stream import Stream, is_expired
 from volant.errors import Gone, Invalid, Unavailable
 from volant.model.event import REFERENCE_VM_EVENTS, EventType
-from volant.model.requests import EventQuery, VMEventQuery
+from volant.model.queries import EventQuery, VMEventQuery
 
 MAX_STREAMS = 4096
 _MAX_DIGITS = 15

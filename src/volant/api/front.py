@@ -19,7 +19,7 @@ from volant.api.call import Answer, Call, Context
 from volant.api.guard import Guard
 from volant.api.problems import answer_to
 from volant.errors import MethodNotAllowed, NoSuchPath
-from volant.model.requests import NoQuery
+from volant.model.queries import NoQuery
 
 Handler = Callable[[Call, Any], Awaitable[Answer | None]]
 """What a route does: its answer, or None when it has sent one itself. The second argument is its query Struct."""

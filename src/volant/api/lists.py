@@ -15,7 +15,7 @@ from msgspec import UNSET
 from volant.api.call import Answer, Call
 from volant.model.meta import Key, Kind
 from volant.model.objects import Object
-from volant.model.requests import Page
+from volant.model.queries import Page
 
 T = TypeVar("T")
 O = TypeVar("O", bound=Object)  # noqa: E741 -- because it stands for Object

@@ -15,7 +15,8 @@ from volant.api.vms import waited
 from volant.errors import InUse
 from volant.model.meta import Meta
 from volant.model.plugin import FINALIZER, Manifest, Plugin, PluginSpec
-from volant.model.requests import Enable, NoQuery, Page
+from volant.model.queries import NoQuery, Page
+from volant.model.requests import Enable
 from volant.model.views import PluginNames
 from volant.model.wire import plugin_view
 from volant.store import Transaction

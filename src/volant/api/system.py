@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from volant.api.call import Answer, Call, plain
 from volant.api.deps import Check
-from volant.model.requests import NoQuery
+from volant.model.queries import NoQuery
 from volant.model.views import Stats
 from volant.model.wire import system_view
 

@@ -17,7 +17,8 @@ from volant.api.waiting import WaitEnd
 from volant.clock import Uid
 from volant.errors import Conflict, NotFound
 from volant.model.meta import Meta
-from volant.model.requests import Force, NewVM, NoQuery, VMQuery, resolve
+from volant.model.queries import Force, NoQuery, VMQuery
+from volant.model.requests import NewVM, resolve
 from volant.model.vm import FINALIZER, VM, VMSpec, status_word
 from volant.model.wire import vm_config_view, vm_view
 from volant.store import Transaction

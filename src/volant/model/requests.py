@@ -1,4 +1,4 @@
-"""What clients may say: the bodies and query parameters of every request, before the store is asked anything.
+"""What clients may say: the bodies of every request, before the store is asked anything. Query parameters: `queries`.
 
     bytes ──api.body──▶ request Struct ──resolve──▶ spec
 
@@ -15,14 +15,13 @@ from msgspec import UNSET, Struct, UnsetType, field
 from msgspec import Meta as Constraint
 
 from volant.model.deployment import MAX_NAME, Replicas
-from volant.model.meta import NAME_PATTERN, Kind, Labels, Name
+from volant.model.meta import NAME_PATTERN, Labels, Name
 from volant.model.vm import (
     CloudInit,
     MemoryMb,
     NetworkConfig,
     Resources,
     RestartPolicy,
-    StatusWord,
     Vcpu,
     VMConfig,
 )
@@ -36,7 +35,6 @@ DeploymentName = Annotated[
     ),
 ]
 GraceS = Annotated[float, Constraint(ge=0, le=3600, description="Seconds a guest gets to shut down by itself.")]
-Count = Annotated[int, Constraint(ge=0, le=1 << 53)]
 
 
 class AskedResources(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,42 +93,3 @@ class Enable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST /plugins/{plugin}/enabled`."""
 
     enabled: bool
-
-
-class NoQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A route without query parameters."""
-
-
-class Page(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which part of a list. Without `limit` everything."""
-
-    limit: Count | UnsetType = UNSET
-    offset: Count = 0
-
-
-class VMQuery(Page, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`GET /vms`."""
-
-    plugin: str | UnsetType = UNSET
-    status: StatusWord | UnsetType = UNSET
-
-
-class Force(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Stop and delete: without asking the guest first."""
-
-    force: bool = False
-
-
-class VMEventQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`GET /events/vms`. `since` is the revision after which to begin; `types` is a list with commas."""
-
-    since: Count | UnsetType = UNSET
-    types: str | UnsetType = UNSET
-    name: str | UnsetType = UNSET
-    plugin: str | UnsetType = UNSET
-
-
-class EventQuery(VMEventQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`GET /events`."""
-
-    kind: Kind | UnsetType = UNSET

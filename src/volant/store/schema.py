@@ -129,7 +129,52 @@ def _make_tables(connection: Connection) -> None:
     connection.execute("INSERT INTO head (id, revision, oldest_event, pool, probes) VALUES (1, 0, 0, '', 0)")
 
 
-MIGRATIONS: tuple[Migration, ...] = (_make_tables,)
+class ConfigChangeRow(Model):
+    """One change of a VM's config; `changes` is the JSON object that the API shows. Goes with the VM."""
+
+    id = AutoField()
+    uid = TextField()
+    at = DoubleField()
+    author = TextField()
+    request_id = TextField(null=True)
+    changes = BlobField()
+
+    class Meta:  # noqa: D106 -- because its meaning is peewee's
+        table_name = "config_changes"
+        strict_tables = True
+        indexes = ((("uid", "id"), False),)
+
+
+class IdempotencyRow(Model):
+    """The answer to a write that came with an Idempotency-Key. `status` is null until there is one.
+
+    `key` is the caller's, `fingerprint` a digest of method, path, query and body; `uid` the object it wrote.
+    """
+
+    key = TextField(primary_key=True)
+    fingerprint = TextField()
+    at = DoubleField(index=True)
+    uid = TextField(null=True)
+    status = IntegerField(null=True)
+    headers = BlobField(null=True)
+    body = BlobField(null=True)
+
+    class Meta:  # noqa: D106 -- because its meaning is peewee's
+        table_name = "idempotency"
+        strict_tables = True
+
+
+def _make_config_changes(connection: Connection) -> None:
+    with connection.db.bind_ctx((ConfigChangeRow,)):
+        connection.db.create_tables((ConfigChangeRow,), safe=False)
+
+
+def _make_idempotency(connection: Connection) -> None:
+    with connection.db.bind_ctx((IdempotencyRow,)):
+        connection.db.create_tables((IdempotencyRow,), safe=False)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_make_tables, _make_config_changes, _make_idempotency)
 """The n-th, counted from 1, makes version n out of version n - 1. Appended to, never changed."""
 
 
