@@ -20,6 +20,8 @@ from tests.builders.world import World, play
 
 BOUND_S = 600.0
 """Virtual seconds to rest, whatever was spoiled."""
+QUIET_S = 55.0
+"""Virtual seconds in which nothing may happen afterwards: a resync of everybody and three sweeps."""
 
 
 class Ending(NamedTuple):
@@ -51,7 +53,7 @@ def perform(scenario: Scenario, directory: Path, fault: Fault | None = None) -> 
         await world.rest(within_s=BOUND_S)
         found["looks"] = {**portrait(world), **counts(world)}
         found["end"] = len(world.record.effects)
-        await world.quiet()
+        await world.quiet(QUIET_S if fault else 600.0)
 
     directory.mkdir()
     try:

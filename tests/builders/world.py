@@ -18,24 +18,29 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tests.builders.harm import Harm, Plan, Record
-from tests.builders.life import Host, Life, Senses
+from tests.builders.life import SETTINGS, Host, Life, Senses
 from tests.builders.oracles import Oracles
 from tests.builders.rest import unrest
 from tests.builders.virtual_time import VirtualClock, run_virtual
 from tests.builders.wishes import Users
 from tests.builders.world_cache import WorldCache
 
-from volant.clock import Uid
+from volant.bus import Bus
+from volant.clock import SystemClock, Uid, random_uid
 from volant.controllers.garbage import SWEEP
 from volant.drivers.simulated import Behaviour
 from volant.drivers.simulated.behaviour import Answers
+from volant.drivers.simulated.network import POOL
 from volant.errors import NotFound, StartupError, Unavailable
 from volant.model.meta import Key, Kind
 from volant.model.vm import VM, StatusWord, status_word
@@ -72,6 +77,7 @@ class World:
         self.users = Users(self)
         self.lives: list[Life] = []
         self.path = directory / "volant.db"
+        shutil.copyfile(_new_database(), self.path)
         self._numbers = itertools.count(1)
         self._wanted = asyncio.Event()
         self._ended = asyncio.Event()
@@ -319,6 +325,17 @@ class World:
     def _done_so_far(self) -> tuple[int, ...]:
         """How much was written, tried, asked for and started."""
         return (self.oracles.replay.revision, len(self.record.effects), len(self.host.log), len(self.lives))
+
+
+@cache
+def _new_database() -> Path:
+    """A database in which nothing is: copied for each world, because making its tables takes as long as a story."""
+    path = Path(tempfile.mkdtemp(prefix="volant-world-")) / "new.db"
+    Store.open(path, bus=Bus(), clock=SystemClock(), uids=random_uid, pool=POOL, settings=SETTINGS).abandon()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    return path
 
 
 Test = Callable[[World], Awaitable[None]]

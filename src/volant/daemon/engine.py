@@ -236,7 +236,8 @@ class Engine:
             beat()
             if self.store.healthy:
                 self.gate.open(STORE_TROUBLE)
+                await self.store.in_trouble.wait()
             else:
                 self.gate.close(STORE_TROUBLE)
                 await self.store.probe()
-            await self.clock.sleep(PROBE_S)
+                await self.clock.sleep(PROBE_S)

@@ -100,6 +100,8 @@ class Controller(Generic[K]):
         self._rng = rng
         self._resync_keys = resync_keys
         self._workers = workers
+        self._hired = 0
+        self._idle = 0
         self._timeout_s = timeout_s
         self._resync_s = resync_s
         self._ready = ready
@@ -127,8 +129,8 @@ class Controller(Generic[K]):
         if self._ready is not None:
             await self._ready.wait()
         async with asyncio.TaskGroup() as tasks:
-            for number in range(self._workers):
-                tasks.create_task(self._worker(), name=f"{self.name} worker {number}")
+            self._hired = self._idle = 0
+            self._hire(tasks)
             tasks.create_task(self._resync(), name=f"{self.name} resync")
 
     async def drain(self, deadline_s: float) -> bool:
@@ -157,18 +159,28 @@ class Controller(Generic[K]):
             work=self._work.snapshot(),
         )
 
-    async def _worker(self) -> None:
+    def _hire(self, tasks: asyncio.TaskGroup) -> None:
+        """One more worker. Most controllers never need a second one, and a task that only waits is not free."""
+        tasks.create_task(self._worker(tasks), name=f"{self.name} worker {self._hired}")
+        self._hired += 1
+        self._idle += 1
+
+    async def _worker(self, tasks: asyncio.TaskGroup) -> None:
         while True:
             try:
                 key = await self._queue.get()
             except ShutDown:
                 return
+            self._idle -= 1
+            if not self._idle and self._hired < self._workers:
+                self._hire(tasks)
             started = self._clock.monotonic()
             try:
                 await self._turn(key)
             finally:
                 self._work.add(self._clock.monotonic() - started)
                 self._queue.done(key)
+                self._idle += 1
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 # The turn has made another error of its cancellation. It ends this worker all the same: nobody will

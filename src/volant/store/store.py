@@ -71,6 +71,8 @@ class Store(Reading):
         """A reader may resume after this revision or a later one."""
         self.trouble: str | None = None
         """Why the last commit failed; None when it did not."""
+        self.in_trouble = asyncio.Event()
+        """Set while there is a `trouble`."""
         bus.start_at(self.revision)
 
     @classmethod
@@ -214,9 +216,11 @@ class Store(Reading):
             if self.trouble is None:
                 _log.error("store.cannot_write", trouble=outcome.trouble)
             self.trouble = outcome.trouble
+            self.in_trouble.set()
         elif outcome.proved and self.trouble is not None:
             _log.info("store.writes_again", after=self.trouble)
             self.trouble = None
+            self.in_trouble.clear()
 
 
 def _check(connection: Connection, path: Path) -> None:
