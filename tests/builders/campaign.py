@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.builders.harm import HOWS, Effect, Fault, How
+from tests.builders.harm import Effect, Fault
 from tests.builders.rest import counts, portrait
 from tests.builders.scenarios import Scenario
+from tests.builders.spoils import HOWS, How
 from tests.builders.world import World, play
 
 BOUND_S = 600.0

@@ -12,24 +12,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeVar, get_args
+from typing import NamedTuple, TypeVar
 
 from tests.builders.life import Killed, Life
+from tests.builders.spoils import How, Spoils
 
 from volant.errors import ArtifactUnavailable, DriverUnavailable, Unavailable, VolantError
 from volant.reconcile.effects import Effects, Moment
 
 T = TypeVar("T")
-
-How = Literal["crash before", "crash after", "error", "lost answer", "twice", "silence before", "silence after"]
-"""
-crash before, crash after      the daemon ends with the effect not begun, or done and nobody told
-error                          the port says no, and nothing was done
-lost answer                    the port says no, and yet it was done
-twice                          it is done twice in a row
-silence before, silence after  the port never answers, with nothing done or everything
-"""
-HOWS: tuple[How, ...] = get_args(How)
 
 
 class Effect(NamedTuple):
@@ -59,6 +50,7 @@ class Record:
 
     def __init__(self) -> None:
         self.plan: Plan | None = None
+        self.spoils = Spoils()
         self.effects: list[Effect] = []
         self.spoiled: list[tuple[int, Effect, How]] = []
 
@@ -66,7 +58,7 @@ class Record:
         """Write it down; how it is spoiled, if it is."""
         at = len(self.effects)
         self.effects.append(effect)
-        how = self.plan(at, effect) if self.plan is not None else None
+        how = self.plan(at, effect) if self.plan is not None else self.spoils.effect(effect.target)
         if how is not None:
             self.spoiled.append((at, effect, how))
         return how

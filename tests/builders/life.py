@@ -13,8 +13,9 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from tests.builders.spoils import Spoils
 from tests.builders.virtual_time import VirtualClock
 
 from volant.bus import Bus, Listener
@@ -26,6 +27,8 @@ from volant.drivers.simulated.guest import Guest
 from volant.drivers.simulated.network import POOL
 from volant.errors import DriverUnavailable
 from volant.model.event import Committed
+from volant.model.meta import Key
+from volant.model.objects import Object
 from volant.model.vm import Booted
 from volant.reconcile.effects import Effects
 from volant.store import Store, StoreSettings
@@ -58,6 +61,7 @@ class Senses:
     def __init__(self, rng: random.Random) -> None:
         self.deaf = 0.0
         self.is_blind = False
+        self.spoils = Spoils()
         self._rng = rng
 
     def miss(self) -> bool:
@@ -76,7 +80,9 @@ class HardOfHearing(Bus):
         """As the bus does."""
 
         def heard(batch: Sequence[Committed]) -> None:
-            listener([event for event in batch if not self._senses.miss()])
+            senses = self._senses
+            told = [event for event in batch if not senses.miss()]
+            listener([heard for event in told for heard in senses.spoils.notices(event.key, event)])
 
         return super().listen(heard)
 
@@ -101,6 +107,11 @@ class DimSighted(SimulatedHypervisor):
             raise DriverUnavailable("cannot look at the host: the simulation has put out the light")
         return await super().observe()
 
+    async def inspect(self, uid: Uid) -> Instance | None:
+        """As the driver does, or as it did."""
+        seen: Instance | None = self._senses.spoils.guest(uid, await super().inspect(uid))
+        return seen
+
     async def request_stop(self, uid: Uid) -> None:
         """As the driver does."""
         await self._takes()
@@ -120,10 +131,27 @@ class DimSighted(SimulatedHypervisor):
         """As the driver does, but for what is missed."""
         async for uid in super().watch():
             if not self._senses.miss():
-                yield uid
+                for heard in self._senses.spoils.notices(uid, uid):
+                    yield heard
 
     async def _takes(self) -> None:
         await self._waits_on.sleep(self._looks_on.look_s)
+
+
+class Forgetful:
+    """A store as controllers see it: some of its rows are looked at too late. Writes are decided by the true ones."""
+
+    def __init__(self, store: Store, spoils: Spoils) -> None:
+        self._store = store
+        self._spoils = spoils
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def find(self, key: Key) -> Object | None:
+        """As the store does, or as it did."""
+        seen: Object | None = self._spoils.row(key, self._store.find(key))
+        return seen
 
 
 class Life:
@@ -151,7 +179,7 @@ class Life:
         self.fault: BaseException | None = None
         self._hypervisor = DimSighted(host, clock, senses)
         self.engine = Engine(
-            store=self.store,
+            store=cast("Store", Forgetful(self.store, senses.spoils)),
             bus=bus,
             hypervisor=self._hypervisor,
             network=SimulatedNetwork(host, clock),

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 
 from msgspec.structs import replace
-from tests.builders.harm import Effect, How
+from tests.builders.harm import Effect
+from tests.builders.spoils import How
 from tests.builders.world import CALM, World
 
 from volant.clock import Uid

@@ -75,6 +75,8 @@ class World:
         self.record = Record()
         self.oracles = Oracles(self.host, clock, self.cache)
         self.users = Users(self)
+        self.record.spoils = self.senses.spoils
+        self.senses.spoils.name_of, self.senses.spoils.clock = self.oracles.name, clock.monotonic
         self.lives: list[Life] = []
         self.path = directory / "volant.db"
         shutil.copyfile(_new_database(), self.path)

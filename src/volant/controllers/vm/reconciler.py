@@ -17,7 +17,8 @@ from pathlib import Path
 
 from volant.clock import Clock, Instant
 from volant.controllers.vm import reports
-from volant.controllers.vm.plan import next_step
+from volant.controllers.vm.fence import Fence
+from volant.controllers.vm.plan import LOOK_AGAIN_S, next_step
 from volant.controllers.vm.steps import (
     Finalize,
     Forget,
@@ -49,7 +50,7 @@ RELAUNCH_S = 1.0
 
 
 class VMReconciler:
-    """One turn of one VM at a time; keeps nothing between turns."""
+    """One turn of one VM at a time; keeps nothing between turns but the fence."""
 
     gap_s = 0.0
     """News of a plugin is rare: it need not wait to become one turn with more."""
@@ -73,6 +74,7 @@ class VMReconciler:
         self._clock = clock
         self._node = node
         self._effects = effects or Effects()
+        self._fence = Fence(clock)
 
     def concerns(self, event: Committed) -> Iterable[Key]:
         """The VMs to look at after a change to that object: itself, or those made from that plugin."""
@@ -112,6 +114,8 @@ class VMReconciler:
         plugin = plugin if isinstance(plugin, Plugin) else None
         seen = await self._hypervisor.inspect(vm.meta.uid)
         now = self._clock.now()
+        if self._fence.is_old(vm.meta.uid, seen):
+            return now, Wait(LOOK_AGAIN_S)
         return now, next_step(vm, plugin, seen, now, self._facts(vm, plugin, seen))
 
     async def _take(self, vm: VM, step: Step, now: Instant) -> None:
@@ -157,6 +161,7 @@ class VMReconciler:
         if attachment.mode != "none":
             await self._touch(vm, "network.ensure", lambda: network.ensure(uid, attachment))
         boot = self._boot(vm, plugin, attachment)
+        self._fence.launches(uid, vm.spec.restart_nonce)
         await self._touch(vm, "hypervisor.launch", lambda: hypervisor.launch(uid, boot))
 
     async def _finalize(self, vm: VM, step: Finalize) -> None:
@@ -166,6 +171,7 @@ class VMReconciler:
         await self._touch(vm, "hypervisor.forget", lambda: hypervisor.forget(uid))
         await self._touch(vm, "network.ensure_absent", lambda: network.ensure_absent(uid))
         await self._effects.act("store.finalize", vm.meta.key, lambda: store.finalize(vm, FINALIZER, step.happening))
+        self._fence.forget(uid)
 
     async def _touch(self, vm: VM, op: str, fn: Callable[[], Awaitable[None]]) -> None:
         """An effect on the host, if the store still says what it was decided on."""
