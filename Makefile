@@ -3,12 +3,13 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo test check bench format clean help
+.PHONY: setup demo test check bench format schemas clean help
 
 help:
 	@echo "make demo    set up, then three real microVMs from one PATCH (KEEP=1 leaves them running)"
 	@echo "make test    set up, then every test, real guests included"
 	@echo "make check   format, lint, types, import contracts"
+	@echo "make schemas write docs/openapi.json and docs/schemas/ from the code"
 	@echo "make bench   measure, as ratios beside the limit"
 
 setup: $(STAMP)
@@ -36,6 +37,9 @@ bench: setup
 format:
 	@$(VENV)/bin/ruff format .
 	@$(VENV)/bin/ruff check --fix-only .
+
+schemas: setup
+	@$(PY) scripts/schemas.py
 
 clean:
 	@rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -20,6 +20,7 @@ from bench.servers import ROOT, temporary
 TITLES = {
     "create": "durable POST /vms, 64 connections",
     "get": "GET /vms/{name}, 64 connections",
+    "lists": "GET /vms of 1,000 VMs, whole and filtered, one connection",
     "patch": "PATCH replicas, open loop",
     "scale": "replicas 0 -> n on the simulated hypervisor, 10 event readers",
     "boot": "POST -> first page of a real guest, beside the same QEMU command started bare",

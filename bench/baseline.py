@@ -2,7 +2,8 @@
 
     python -m bench.baseline FILE     serves on a free port of 127.0.0.1 and writes the URL into FILE when it listens
 
-`GET //hello` encodes a constant; `POST //echo` decodes its body and encodes it again. No store, no validation, no
+`GET //hello` encodes a constant; `POST //echo` decodes its body and encodes it again; `GET //kept` sends the bytes that
+`POST //kept` was given. No store, no validation, no
 middleware: the distance to it is what the daemon adds.
 """
 
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from volant.daemon.server import Server, bind, url_of
@@ -31,9 +32,18 @@ async def echo(request: Request) -> JSONResponse:
     return JSONResponse(await request.json(), status_code=201)
 
 
+async def kept(request: Request) -> Response:
+    """The bytes of the last POST, as they are."""
+    if request.method == "POST":
+        request.app.state.kept = await request.body()
+        return Response(status_code=204)
+    return Response(request.app.state.kept, media_type="application/json")
+
+
 async def serve(url_file: Path) -> None:
     """Until SIGTERM."""
-    app = Starlette(routes=[Route("/hello", hello), Route("/echo", echo, methods=["POST"])])
+    echoes, keeps = Route("/echo", echo, methods=["POST"]), Route("/kept", kept, methods=["GET", "POST"])
+    app = Starlette(routes=[Route("/hello", hello), echoes, keeps])
     server = Server(app, asyncio.Event())
     sock = bind("127.0.0.1", 0)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, setattr, server, "should_exit", True)

@@ -6,14 +6,21 @@
     │   ├── Forbidden             403  the request came from a place that may not ask
     │   ├── NotFound              404  <kind>_not_found
     │   ├── NoSuchPath            404  not_found: no route is called so
+    │   ├── OpenapiNotFound       404  the VM's plugin has no OpenAPI document, or none that can be read
     │   ├── MethodNotAllowed      405  the route does not know this method
+    │   ├── RequestTooSlow        408  the request did not arrive as a whole
+    │   ├── WaitTimeout           408  what was waited for is not so yet
     │   ├── AlreadyExists         409  <kind>_already_exists
     │   ├── Conflict              409  the object changed, or is in a state that forbids it
+    │   ├── IdempotencyInProgress 409  the first request with this key has no answer yet
     │   ├── InUse                 409  somebody still needs it
+    │   ├── OpenapiUnavailable    409  the document comes from a guest that does not give it now
     │   ├── Gone                  410  the event window has moved on
     │   ├── PreconditionFailed    412  If-Match does not hold
     │   ├── TooLarge              413  the body is over the limit
-    │   └── UnsupportedMediaType  415  the body is not JSON
+    │   ├── UnsupportedMediaType  415  the body is not JSON
+    │   ├── IdempotencyKeyReused  422  another request came with this key
+    │   └── HeadTooLarge          431  first line and headers are over the limit
     ├── Unavailable               503  the store cannot take writes now; worth another try
     ├── DriverError               the host said no
     │   ├── DriverUnavailable     worth another try (a busy socket, a slow process, a full disk)
@@ -96,10 +103,33 @@ class NoSuchPath(RequestError):
         super().__init__("cannot find this path", code="not_found", details={"path": path})
 
 
+class OpenapiNotFound(RequestError):
+    """404: there is no OpenAPI document of the VM's own API, and waiting brings none: the manifest says none that is.
+
+    `details.source` is where the manifest says that it is, where it says so.
+    """
+
+    status: ClassVar[int] = 404
+
+
 class MethodNotAllowed(RequestError):
     """405: the route exists, the method does not; `details.allow` lists those that do."""
 
     status: ClassVar[int] = 405
+
+
+class RequestTooSlow(RequestError):
+    """408: the request was begun and did not arrive as a whole in time. Nothing was changed."""
+
+    status: ClassVar[int] = 408
+    retryable: ClassVar[bool] = True
+
+
+class WaitTimeout(RequestError):
+    """408: what was waited for is not so yet; `details` say what is so. Nothing was changed."""
+
+    status: ClassVar[int] = 408
+    retryable: ClassVar[bool] = True
 
 
 class AlreadyExists(RequestError):
@@ -118,10 +148,27 @@ class Conflict(RequestError):
     retryable: ClassVar[bool] = True
 
 
+class IdempotencyInProgress(RequestError):
+    """409: the first request with this Idempotency-Key is still being answered; ask again in a moment."""
+
+    status: ClassVar[int] = 409
+    retryable: ClassVar[bool] = True
+
+
 class InUse(RequestError):
     """409: other objects still depend on this one; `details` names them."""
 
     status: ClassVar[int] = 409
+
+
+class OpenapiUnavailable(RequestError):
+    """409: the VM is in no state to give its document: it does not run, or answers with none. Look again later.
+
+    Deliberately no 5xx: what a guest does is no failure of the daemon.
+    """
+
+    status: ClassVar[int] = 409
+    retryable: ClassVar[bool] = True
 
 
 class Gone(RequestError):
@@ -146,6 +193,18 @@ class UnsupportedMediaType(RequestError):
     """415: a write whose Content-Type is not JSON."""
 
     status: ClassVar[int] = 415
+
+
+class IdempotencyKeyReused(RequestError):
+    """422: the Idempotency-Key stands for another request. Nothing was changed."""
+
+    status: ClassVar[int] = 422
+
+
+class HeadTooLarge(RequestError):
+    """431: the first line and the headers are larger, or more, than `details` allow."""
+
+    status: ClassVar[int] = 431
 
 
 class Unavailable(VolantError):

@@ -22,10 +22,12 @@ from typing import Any, NamedTuple, Self
 
 import httpx2
 from msgspec.structs import replace
+from tests.builders.contract import keeps_its_word
 from tests.builders.objects import a_plugin, running_status, stopped_status
 
 from volant.api import Check, Deps, HealthReport, SystemFacts, create_app
 from volant.api.stream import Streams
+from volant.api.waiting import Waits
 from volant.bus import Bus
 from volant.clock import SystemClock, random_uid
 from volant.daemon.server import Server, bind
@@ -178,11 +180,18 @@ class Served:
     port: int
     http: httpx2.AsyncClient
     health: Health
+    waits: Waits
 
     @property
     def store(self) -> Store:
         """The store."""
         return self.deps.store
+
+    async def waited_for(self, *keys: Key) -> None:
+        """Return when somebody waits for news of each of these."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not set(keys) <= set(self.waits._waiting):
+                await asyncio.sleep(0.002)
 
     async def get(self, path: str, **headers: str) -> httpx2.Response:
         """GET below /api/v1."""
@@ -286,8 +295,11 @@ async def serving(
             while not server.started:
                 await asyncio.sleep(0)
             base = f"http://127.0.0.1:{port}/api/v1"
-            async with httpx2.AsyncClient(base_url=base, timeout=PATIENCE_S, trust_env=False) as http:
-                yield Served(hands, app.context.streams, server, port, http, health)
+            hooks = {"response": [keeps_its_word]}
+            async with httpx2.AsyncClient(
+                base_url=base, timeout=PATIENCE_S, trust_env=False, event_hooks=hooks
+            ) as http:
+                yield Served(hands, app.context.streams, server, port, http, health, app.context.waits)
             server.should_exit = True
             await run
     finally:

@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.builders.qemu_guests import ROOT
 
-from volant.images.hello import AGENT_PORT, CMDLINE, Built, build_hello
+from volant.images.hello import AGENT_PORT, CMDLINE, Built, build_hello, hello_document
 from volant.images.kernel import find_kernel
+from volant.model.plugin import Manifest
 
 pytestmark = pytest.mark.e2e
 
@@ -126,9 +128,13 @@ def until(what: str, look: Callable[[], object]) -> object:
 
 
 def _page() -> str:
+    return _get("/")
+
+
+def _get(path: str) -> str:
     try:
         with socket.create_connection((ADDRESS, 8080), ATTEMPT_S) as connection:
-            connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
             with connection.makefile(encoding="utf-8") as page:
                 return page.read()
     except OSError:
@@ -175,3 +181,11 @@ def test_the_agent_listens_again_when_its_peers_have_gone(boot: Callable[..., Gu
     monitor = guest.monitor()
     guest.connect("agent").sendall(b"shutdown\n")
     assert guest.reason(monitor) == "guest-shutdown"
+
+
+def test_the_guest_serves_the_document_that_its_manifest_names(boot: Callable[..., Guest], image: Built) -> None:
+    boot(*QBOOT).page()
+    path = msgspec.convert(image.content, Manifest).openapi
+    assert path is not None
+    answer = str(until("the document is served", lambda: _get(path.path or "")))
+    assert json.loads(answer.partition("\n\n")[2]) == hello_document()

@@ -13,7 +13,8 @@ import pytest
 
 from volant.clock import SystemClock
 from volant.drivers import Prober
-from volant.drivers.probes import MAX_HEAD, SETTLE_S, SocketProber
+from volant.drivers.http1 import MAX_HEAD
+from volant.drivers.probes import SETTLE_S, SocketProber
 
 HERE = "127.0.0.1"
 PATIENT_S = 20.0

@@ -13,7 +13,7 @@ from tests.builders.stores import a_store, told
 from volant.api.bodies import Bodies
 from volant.errors import NotFound
 from volant.model.meta import Key
-from volant.model.vm import VM
+from volant.model.vm import VM, Health
 
 
 class Asked:
@@ -60,12 +60,32 @@ async def test_a_probe_is_shown_though_the_row_is_the_same(tmp_path: Path) -> No
     async with a_store(tmp_path) as store:
         asked = Asked(store)
         bodies = Bodies(asked)  # type: ignore[arg-type]
-        await store.create(a_vm("web-1"), told("vm.created"))
+        await store.create(a_vm("web-1", status=running_status(health=Health())), told("vm.created"))
         first = bodies.of("web-1")[1]
         asked.probed_at = 1_700_000_000.0
         second = bodies.of("web-1")[1]
         asked.probed_at = 1_700_000_010.0
-        assert bodies.of("web-1")[1] is not second is not first
+        third = bodies.of("web-1")[1]
+        assert [msgspec.json.decode(body)["health"].get("last_check") for body in (first, second, third)] == [
+            None,
+            "2023-11-14T22:13:20Z",
+            "2023-11-14T22:13:30Z",
+        ]
+
+
+async def test_what_was_written_at_a_revision_is_kept_until_it_is_written_again(tmp_path: Path) -> None:
+    async with a_store(tmp_path) as store:
+        bodies = Bodies(Asked(store))  # type: ignore[arg-type]
+        vm = await store.create(a_vm("web-1"), told("vm.created"))
+        assert bodies.at(vm.meta.revision) is None
+        bodies.of("web-1")
+        kept = bodies.at(vm.meta.revision)
+        assert kept is not None
+        assert (kept.obj, kept.body) == bodies.of("web-1")
+        later = await store.update_status(vm, running_status(), told("vm.started"))
+        bodies.of("web-1")
+        assert bodies.at(vm.meta.revision) is None
+        assert bodies.at(later.meta.revision) is not None
 
 
 async def test_no_more_are_kept_than_was_said(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 from tests.builders.objects import NOW, a_deployment, a_plugin, a_vm
 
-from volant.api.frames import LINES, SSE, Wanted
+from volant.api.frames import LINES, NOWHERE, SSE, Wanted
 from volant.model.event import Committed, Happening, committed
 
 STARTED = committed(a_vm("web-1", plugin="hello", address="10.0.0.10"), Happening(type="vm.started"), 7, NOW)
@@ -47,18 +47,30 @@ def test_a_line_of_json_carries_the_same() -> None:
     line = json.loads(LINES.event(STARTED))
     assert (line["id"], line["event"], line["data"]["name"]) == (7, "vm.started", "web-1")
     assert json.loads(LINES.word("bye", {}, None)) == {"id": None, "event": "bye", "data": {}}
-    assert LINES.beat(1) == b"\n"
+    assert json.loads(LINES.beat(1)) == {"id": 1, "event": "beat", "data": {}}
+    assert (LINES.opening(None), LINES.opening(1)) == (b"", LINES.beat(1))
+
+
+def test_an_object_as_it_is_has_no_id() -> None:
+    assert SSE.state("VM", b'{"name":"a"}') == b'event: vm.state\ndata: {"name":"a"}\n\n'
+    assert json.loads(LINES.state("VM", b'{"name":"a"}')) == {"id": None, "event": "vm.state", "data": {"name": "a"}}
+
+
+def test_a_word_can_take_away_the_id_that_a_reader_has() -> None:
+    """W2: an empty id is what makes an EventSource send none when it connects again."""
+    assert SSE.word("reset", {}, NOWHERE) == b"id:\nevent: reset\ndata: {}\n\n"
+    assert json.loads(LINES.word("reset", {}, NOWHERE))["id"] is None
 
 
 @pytest.mark.parametrize(
     ("wanted", "shown"),
     [
         (Wanted(), ALL),
-        (Wanted(kind="VM"), [STARTED, OTHER]),
+        (Wanted(kinds=frozenset({"VM"})), [STARTED, OTHER]),
         (Wanted(types=frozenset({"vm.started", "plugin.installed"})), [STARTED, INSTALLED]),
-        (Wanted(name="web"), [SCALED]),
+        (Wanted(names=frozenset({"web"})), [SCALED]),
         (Wanted(plugin="hello"), [STARTED, SCALED, INSTALLED]),
-        (Wanted(plugin="hello", kind="VM"), [STARTED]),
+        (Wanted(plugin="hello", kinds=frozenset({"VM"})), [STARTED]),
         (Wanted(types=frozenset()), []),
     ],
 )

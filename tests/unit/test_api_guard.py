@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from volant.api.call import MAX_BODY
-from volant.api.guard import Guard
-from volant.errors import Forbidden, RequestError, TooLarge, Unavailable, UnsupportedMediaType
+from volant.api.guard import ONCE, Guard
+from volant.errors import Forbidden, Invalid, RequestError, TooLarge, Unavailable, UnsupportedMediaType
 
 TCP = ("127.0.0.1", 8080)
 
@@ -21,7 +21,7 @@ def check(
     if stopping:
         event.set()
     raw = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
-    Guard(allowed, event).check({"method": method, "server": server}, raw)
+    Guard(allowed, event).check({"method": method, "server": server, "headers": list(raw.items())}, raw)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,16 @@ def test_a_host_is_refused_the_second_time_as_well() -> None:
     guard = Guard((), asyncio.Event())
     for _ in range(2):
         with pytest.raises(Forbidden):
-            guard.check({"method": "GET", "server": TCP}, {b"host": b"evil.com"})
+            guard.check({"method": "GET", "server": TCP, "headers": [(b"host", b"evil.com")]}, {b"host": b"evil.com"})
+
+
+@pytest.mark.parametrize("name", sorted(ONCE))
+def test_a_header_that_decides_something_may_not_come_twice(name: bytes) -> None:
+    """G8"""
+    twice = [(name, b"localhost"), (b"accept", b"a"), (b"accept", b"b"), (name, b"localhost")]
+    with pytest.raises(Invalid) as caught:
+        Guard((), asyncio.Event()).check({"method": "GET", "server": TCP, "headers": twice}, dict(twice))
+    assert caught.value.details["fields"] == [{"path": name.decode(), "message": "given twice"}]
 
 
 @pytest.mark.parametrize(

@@ -3,78 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
-from tests.builders.objects import a_plugin, uid_of
-from tests.builders.server import FACTS, Health
+from tests.builders.streams import Wire, a_house
 from tests.builders.virtual_time import VirtualClock, settle, virtual
 
-from volant.api import Deps
-from volant.api.frames import SSE, Wanted
-from volant.api.stream import BYE_S, STUCK_S, Stream, Streams
-from volant.bus import Bus
-from volant.clock import random_uid
-from volant.model.event import Happening
-from volant.store import Store, StoreSettings
-
-
-class Wire:
-    """What the server would put on the socket. While `is_blocked`, nothing goes out and `send` waits."""
-
-    def __init__(self) -> None:
-        self.writes: list[bytes] = []
-        self.has_ended = False
-        self.is_blocked = False
-        self.unblocked = asyncio.Event()
-        self.hung_up = asyncio.Event()
-
-    async def send(self, message: dict[str, Any]) -> None:
-        if self.is_blocked:
-            await self.unblocked.wait()
-        if message["body"]:
-            self.writes.append(message["body"])
-        self.has_ended = not message["more_body"]
-
-    async def gone(self) -> None:
-        await self.hung_up.wait()
-
-    @property
-    def text(self) -> str:
-        return b"".join(self.writes).decode()
-
-
-class House:
-    """A store, a bus and streams on virtual time."""
-
-    def __init__(self, clock: VirtualClock, directory: str, ring_events: int) -> None:
-        bus = Bus(ring_events)
-        settings = StoreSettings(inline=True, synchronous="off")
-        path = Path(directory) / "volant.db"
-        store = Store.open(path, bus=bus, clock=clock, uids=random_uid, pool="127.88.0.0/24", settings=settings)
-        self.stopping = asyncio.Event()
-        self.deps = Deps(store=store, bus=bus, clock=clock, stopping=self.stopping, info=lambda: FACTS, health=Health())
-        self.streams = Streams(bus)
-
-    async def commit(self, count: int = 1) -> None:
-        """So many events."""
-        for _ in range(count):
-            name = f"p-{self.deps.store.revision}"
-            await self.deps.store.create(a_plugin(name, uid=uid_of(name)), Happening(type="plugin.installed"))
-
-    def stream(self, wire: Wire, wanted: Wanted | None = None) -> Stream:
-        return Stream(self.deps, self.streams, wanted or Wanted(), SSE, wire.send, wire.gone)
-
-
-@asynccontextmanager
-async def a_house(clock: VirtualClock, ring_events: int = 64) -> AsyncIterator[House]:
-    with TemporaryDirectory() as directory:
-        house = House(clock, directory, ring_events)
-        yield house
-        await house.deps.store.close()
+from volant.api.frames import Wanted
+from volant.api.stream import BYE_S, STUCK_S
 
 
 @virtual
@@ -82,7 +16,7 @@ async def test_an_idle_stream_says_so_every_fifteen_seconds(clock: VirtualClock)
     """W4, W5: with the revision up to which there was nothing to show."""
     async with a_house(clock) as house, asyncio.TaskGroup() as tasks:
         wire = Wire()
-        tasks.create_task(house.stream(wire, Wanted(kind="VM")).run(None))
+        tasks.create_task(house.stream(wire, Wanted(kinds=frozenset({"VM"}))).run(None))
         await settle()
         await house.commit(3)
         await clock.sleep(31)

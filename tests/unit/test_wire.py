@@ -12,11 +12,12 @@ from tests.builders.objects import NOW, a_deployment, a_manifest, a_plugin, a_vm
 from volant.clock import rfc3339
 from volant.model.conditions import Condition
 from volant.model.deployment import DeploymentStatus
+from volant.model.history import ConfigChange
 from volant.model.plugin import Artifact, PluginStatus, Workload
 from volant.model.requests import AskedConfig, AskedResources, resolve
 from volant.model.views import Stats, SystemFacts
 from volant.model.vm import CloudInit, Endpoint, Exit, Health, NetworkConfig, Resources, VMConfig, VMStatus
-from volant.model.wire import deployment_view, plugin_view, system_view, vm_config_view, vm_view
+from volant.model.wire import config_change_view, deployment_view, plugin_view, system_view, vm_config_view, vm_view
 
 CREATED = rfc3339(NOW)
 FACTS = SystemFacts(
@@ -110,6 +111,37 @@ def test_a_vm_booted_with_another_config_needs_a_restart() -> None:
     assert vm_config_view(vm, "user").restart_required
 
 
+@pytest.mark.parametrize(
+    ("status", "shown_vcpu"),
+    [
+        (running_status(), 1),
+        (running_status(stop_deadline=NOW), 1),
+        (replace(running_status(), pid=None), 4),
+        (VMStatus(), 4),
+    ],
+)
+def test_resources_are_those_of_the_guest_while_one_runs(status: VMStatus, shown_vcpu: int) -> None:
+    vm = a_vm(status=status, config=VMConfig(resources=Resources(vcpu=4)))
+    assert vm_view(vm).resources.vcpu == shown_vcpu
+    assert vm_view(vm).restart_required == (shown_vcpu == 1)
+    assert vm_config_view(vm, "user").resources.vcpu == 4
+
+
+def test_an_entry_of_the_history_has_the_fields_of_the_reference_in_its_order() -> None:
+    changed = {"resources.vcpu": {"old": None, "new": 4}}
+    change = ConfigChange(at=NOW, author="api", changes=changed, generation=2, request_id="r")
+    view = shown(config_change_view(change))
+    assert list(view) == ["timestamp", "changes", "author", "request_id", "generation"]
+    assert (view["timestamp"], view["changes"]) == (CREATED, changed)
+    created = ConfigChange(at=NOW, author="deployment", changes={"created": True}, generation=1)
+    assert shown(config_change_view(created)) == {
+        "timestamp": CREATED,
+        "changes": {"created": True},
+        "author": "deployment",
+        "generation": 1,
+    }
+
+
 def test_a_config_shows_the_daemon_s_network_mode_when_none_was_asked_for() -> None:
     vm = a_vm(config=VMConfig(cloud_init=CloudInit()))
     assert shown(vm_config_view(vm, "bridge")) == {
@@ -122,10 +154,17 @@ def test_a_config_shows_the_daemon_s_network_mode_when_none_was_asked_for() -> N
 
 def test_a_config_shows_what_was_asked_for() -> None:
     network = NetworkConfig(mode="bridge", bridge_name="volbr0")
-    vm = a_vm(config=VMConfig(network=network, cloud_init=CloudInit(enabled=False, user_data="#cloud-config")))
+    told = CloudInit(enabled=False, user_data="#cloud-config", meta_data="m", network_config="n")
+    vm = a_vm(config=VMConfig(network=network, cloud_init=told, env={"A": "1"}))
     view = shown(vm_config_view(vm, "user"))
     assert view["network"] == {"mode": "bridge", "bridge_name": "volbr0"}
-    assert view["cloud_init"] == {"enabled": False, "user_data": "#cloud-config"}
+    assert view["cloud_init"] == {
+        "enabled": False,
+        "user_data": "#cloud-config",
+        "meta_data": "m",
+        "network_config": "n",
+    }
+    assert view["env"] == {"A": "1"}
 
 
 def test_a_deployment_has_the_fields_of_the_reference_in_its_order() -> None:
@@ -207,7 +246,8 @@ def test_system_information_has_the_reference_s_fields_and_a_null_go_version() -
     ],
 )
 def test_what_is_not_asked_for_is_the_plugin_s(asked: AskedResources, expected: Resources) -> None:
-    assert resolve(AskedConfig(resources=asked), Resources(vcpu=2, memory_mb=512)).resources == expected
+    manifest = a_manifest(resources=Resources(vcpu=2, memory_mb=512))
+    assert resolve(AskedConfig(resources=asked), manifest).resources == expected
 
 
 def test_two_readers_of_one_revision_see_the_same() -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from typing import TypeVar, cast
 
+from msgspec import UNSET, UnsetType
+
 from volant.api.call import Call
 from volant.errors import Conflict, Invalid, NotFound
-from volant.model.meta import Key, Kind
+from volant.model.meta import Key, Kind, Misfit
 from volant.model.objects import Object
 from volant.model.plugin import Plugin
-from volant.model.vm import NetworkConfig
+from volant.model.requests import AskedConfig, resolve
+from volant.model.vm import NetworkMode, VMConfig
 from volant.store import Transaction
 
 O = TypeVar("O", bound=Object)  # noqa: E741 -- because it stands for Object
@@ -61,10 +64,23 @@ def usable_plugin(tx: Transaction, name: str) -> Plugin:
     return plugin
 
 
-def attachable(call: Call, network: NetworkConfig) -> None:
+def resolved(asked: AskedConfig, plugin: Plugin) -> VMConfig:
+    """The config of a VM of that plugin. Raises Invalid when the two together are more than a VM may have."""
+    try:
+        return resolve(asked, plugin.spec.manifest)
+    except Misfit as misfit:
+        raise does_not_fit(misfit, "/config") from None
+
+
+def does_not_fit(misfit: Misfit, at: str = "") -> Invalid:
+    """What to raise for a misfit in the part of the body that `at` points to."""
+    path = at + misfit.path
+    return Invalid(f"cannot accept {path}: {misfit}", fields=[{"path": path, "message": str(misfit)}])
+
+
+def attachable(call: Call, mode: NetworkMode | UnsetType | None, at: str = "/config") -> None:
     """Raises Invalid for a network mode that this daemon does not have: a VM of it could never start."""
     has = call.deps.network_mode
-    if network.mode not in (None, "none", has):
+    if mode not in (None, UNSET, "none", has):
         message = f"this daemon has the network mode '{has}' (or 'none'); leave it out to get that"
-        path = "/config/network/mode"
-        raise Invalid(f"cannot accept {path}: {message}", fields=[{"path": path, "message": message}])
+        raise does_not_fit(Misfit("/network/mode", message), at)

@@ -7,43 +7,229 @@ are asked for most stand first.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from volant.api import deployments, events, plugins, system, vms
+from volant.api import config, deployments, documents, events, plugins, system, vms, waits
 from volant.api.bodies import Bodies
 from volant.api.call import Context
 from volant.api.deps import Deps
 from volant.api.front import Front, Method, Resource, no_such_path
+from volant.api.openapi import Contract
 from volant.api.stream import Streams
+from volant.api.system import DaemonHealth
 from volant.api.waiting import Waits
-from volant.model.queries import EventQuery, Force, Page, VMEventQuery, VMQuery
+from volant.model.event import EventData
+from volant.model.patches import ConfigPatch
+from volant.model.plugin import Manifest
+from volant.model.queries import (
+    Chosen,
+    ConfigHistoryQuery,
+    DeploymentEventQuery,
+    DeploymentQuery,
+    DeploymentWaiting,
+    DeploymentWriting,
+    EventQuery,
+    Force,
+    OpenAPIQuery,
+    PluginEventQuery,
+    PluginQuery,
+    PluginWaiting,
+    PluginWriting,
+    VMEventQuery,
+    VMQuery,
+    VMWaiting,
+    VMWriting,
+)
+from volant.model.requests import Enable, NewDeployment, NewVM, Scale
+from volant.model.views import ConfigChangeView, ConfigView, DeploymentView, PluginNames, PluginView, SystemInfo, VMView
 
 BASE = "/api/v1"
 
+PLUGIN = ("plugin_not_found", "plugin_deleting", "plugin_disabled")
+STREAM = ("future_revision", "event_gone", "stopping", "too_many_streams")
+LEFT_VM = {200: VMView, 202: VMView}
+LEFT_DEPLOYMENT = {200: DeploymentView, 202: DeploymentView}
+LEFT_PLUGIN = {200: PluginView, 202: PluginView}
+"""What a DELETE shows: the object as it would go (dry run), or as it is when waiting has ended."""
+
 ROUTES: Mapping[str, Mapping[str, Method]] = {
-    f"{BASE}/vms/{{name}}": {"GET": Method(vms.get), "DELETE": Method(vms.delete, Force)},
-    f"{BASE}/vms": {"GET": Method(vms.list_vms, VMQuery), "POST": Method(vms.create)},
-    f"{BASE}/deployments/{{name}}": {
-        "GET": Method(deployments.get),
-        "PATCH": Method(deployments.scale),
-        "DELETE": Method(deployments.delete),
+    f"{BASE}/vms/{{name}}": {
+        "GET": Method(vms.get, Chosen, name="getVM", gives=VMView),
+        "DELETE": Method(vms.delete, Force, name="deleteVM", status=204, also=LEFT_VM),
     },
-    f"{BASE}/deployments": {"GET": Method(deployments.list_deployments, Page), "POST": Method(deployments.create)},
-    f"{BASE}/vms/{{name}}/start": {"POST": Method(vms.start)},
-    f"{BASE}/vms/{{name}}/stop": {"POST": Method(vms.stop, Force)},
-    f"{BASE}/vms/{{name}}/restart": {"POST": Method(vms.restart)},
-    f"{BASE}/vms/{{name}}/config": {"GET": Method(vms.get_config)},
-    f"{BASE}/events/vms": {"GET": Method(events.follow_vms, VMEventQuery)},
-    f"{BASE}/events": {"GET": Method(events.follow_all, EventQuery)},
-    f"{BASE}/plugins": {"GET": Method(plugins.list_plugins, Page), "POST": Method(plugins.install)},
-    f"{BASE}/plugins/{{name}}": {"GET": Method(plugins.get), "DELETE": Method(plugins.remove)},
-    f"{BASE}/plugins/{{name}}/enabled": {"POST": Method(plugins.set_enabled)},
-    f"{BASE}/system/info": {"GET": Method(system.get_info)},
-    "/healthz": {"GET": Method(system.get_live)},
-    "/readyz": {"GET": Method(system.get_ready)},
+    f"{BASE}/vms": {
+        "GET": Method(vms.list_vms, VMQuery, gives=list[VMView], errors=("page_expired",)),
+        "POST": Method(
+            vms.create,
+            VMWriting,
+            name="createVM",
+            body=NewVM,
+            gives=VMView,
+            status=201,
+            errors=("vm_already_exists", "addresses_exhausted", *PLUGIN),
+        ),
+    },
+    f"{BASE}/deployments/{{name}}": {
+        "GET": Method(deployments.get, Chosen, name="getDeployment", gives=DeploymentView),
+        "PATCH": Method(
+            deployments.scale,
+            DeploymentWriting,
+            name="scaleDeployment",
+            body=Scale,
+            gives=DeploymentView,
+            errors=("deployment_deleting",),
+        ),
+        "DELETE": Method(
+            deployments.delete, DeploymentWriting, name="deleteDeployment", status=204, also=LEFT_DEPLOYMENT
+        ),
+    },
+    f"{BASE}/deployments": {
+        "GET": Method(
+            deployments.list_deployments, DeploymentQuery, gives=list[DeploymentView], errors=("page_expired",)
+        ),
+        "POST": Method(
+            deployments.create,
+            DeploymentWriting,
+            name="createDeployment",
+            body=NewDeployment,
+            gives=DeploymentView,
+            status=201,
+            errors=("deployment_already_exists", *PLUGIN),
+        ),
+    },
+    f"{BASE}/vms/{{name}}/start": {
+        "POST": Method(vms.start, VMWriting, name="startVM", gives=VMView, errors=("vm_already_running", "vm_deleting"))
+    },
+    f"{BASE}/vms/{{name}}/stop": {
+        "POST": Method(
+            vms.stop,
+            Force,
+            name="stopVM",
+            gives=VMView,
+            errors=("vm_already_stopped", "vm_deleting", "vm_started_again"),
+        )
+    },
+    f"{BASE}/vms/{{name}}/restart": {
+        "POST": Method(vms.restart, VMWriting, name="restartVM", gives=VMView, errors=("vm_deleting",))
+    },
+    f"{BASE}/vms/{{name}}/wait": {
+        "GET": Method(
+            waits.wait_for_vm,
+            VMWaiting,
+            name="waitForVM",
+            gives=VMView,
+            also={204: None},
+            errors=("wait_timeout", "vm_failed", "vm_deleting", "vm_deleted", "vm_started_again", "stopping"),
+        )
+    },
+    f"{BASE}/deployments/{{name}}/wait": {
+        "GET": Method(
+            waits.wait_for_deployment,
+            DeploymentWaiting,
+            name="waitForDeployment",
+            gives=DeploymentView,
+            also={204: None},
+            errors=("wait_timeout", "deployment_failed", "deployment_deleting", "deployment_deleted", "stopping"),
+        )
+    },
+    f"{BASE}/plugins/{{name}}/wait": {
+        "GET": Method(
+            waits.wait_for_plugin,
+            PluginWaiting,
+            name="waitForPlugin",
+            gives=PluginView,
+            also={204: None},
+            errors=("wait_timeout", "plugin_failed", "plugin_deleting", "plugin_deleted", "stopping"),
+        )
+    },
+    f"{BASE}/vms/{{name}}/config": {
+        "GET": Method(config.get_vm_config, name="getVMConfig", gives=ConfigView),
+        "PATCH": Method(
+            config.update_vm_config,
+            VMWriting,
+            name="updateVMConfig",
+            body=ConfigPatch,
+            gives=ConfigView,
+            errors=("vm_deleting",),
+        ),
+    },
+    f"{BASE}/vms/{{name}}/config/history": {
+        "GET": Method(
+            config.list_vm_config_history,
+            ConfigHistoryQuery,
+            name="listVMConfigHistory",
+            gives=list[ConfigChangeView],
+        )
+    },
+    f"{BASE}/vms/{{name}}/openapi": {
+        "GET": Method(
+            documents.get_vm_openapi,
+            name="getVMOpenAPI",
+            gives=dict[str, Any],
+            errors=("openapi_not_found", "openapi_unavailable"),
+        )
+    },
+    f"{BASE}/events/vms": {
+        "GET": Method(events.follow_vms, VMEventQuery, name="followVMEvents", gives=EventData, errors=STREAM)
+    },
+    f"{BASE}/events": {
+        "GET": Method(events.follow_all, EventQuery, name="followEvents", gives=EventData, errors=STREAM)
+    },
+    f"{BASE}/events/deployments": {
+        "GET": Method(
+            events.follow_deployments,
+            DeploymentEventQuery,
+            name="followDeploymentEvents",
+            gives=EventData,
+            errors=STREAM,
+        )
+    },
+    f"{BASE}/events/plugins": {
+        "GET": Method(
+            events.follow_plugins, PluginEventQuery, name="followPluginEvents", gives=EventData, errors=STREAM
+        )
+    },
+    f"{BASE}/plugins": {
+        "GET": Method(plugins.list_plugins, PluginQuery, gives=PluginNames, errors=("page_expired",)),
+        "POST": Method(
+            plugins.install,
+            PluginWriting,
+            name="installPlugin",
+            body=Manifest,
+            gives=PluginView,
+            status=201,
+            errors=("plugin_already_exists",),
+        ),
+    },
+    f"{BASE}/plugins/{{name}}": {
+        "GET": Method(plugins.get, Chosen, name="getPlugin", gives=PluginView),
+        "DELETE": Method(
+            plugins.remove,
+            PluginWriting,
+            name="removePlugin",
+            status=204,
+            also=LEFT_PLUGIN,
+            errors=("plugin_in_use",),
+        ),
+    },
+    f"{BASE}/plugins/{{name}}/enabled": {
+        "POST": Method(
+            plugins.set_enabled,
+            PluginWriting,
+            name="setPluginEnabled",
+            body=Enable,
+            gives=PluginView,
+            errors=("plugin_deleting",),
+        )
+    },
+    f"{BASE}/system/info": {"GET": Method(system.get_info, name="getSystemInfo", gives=SystemInfo)},
+    f"{BASE}/openapi": {"GET": Method(system.get_openapi, OpenAPIQuery, name="getOpenAPI", gives=dict[str, Any])},
+    "/healthz": {"GET": Method(system.get_live, gives=DaemonHealth, also={503: DaemonHealth})},
+    "/readyz": {"GET": Method(system.get_ready, gives=DaemonHealth, also={503: DaemonHealth})},
 }
 
 
@@ -65,4 +251,4 @@ class Api(Starlette):
 def create_app(deps: Deps) -> Api:
     """The ASGI application. Needs no lifespan: it has nothing that must be started or stopped."""
     waits, streams = Waits(deps.bus, deps.stopping), Streams(deps.bus)
-    return Api(Context(deps=deps, waits=waits, streams=streams, bodies=Bodies(deps)))
+    return Api(Context(deps=deps, waits=waits, streams=streams, bodies=Bodies(deps), contract=Contract(ROUTES).written))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from itertools import islice
 from types import UnionType
@@ -24,9 +24,11 @@ import msgspec
 from msgspec import Struct
 
 from volant.errors import Invalid
+from volant.model.meta import Misfit
 
 S = TypeVar("S", bound=Struct)
 FieldError = dict[str, str]
+Reading = Callable[[Any], Any]
 
 MAX_ERRORS = 32
 """Found lazily, so that a body made of mistakes costs no more than this many."""
@@ -35,9 +37,10 @@ _MOST_EXACT = 1 << 53
 """Beyond this, a float no longer names one integer."""
 
 
-def decode_body(raw: bytes, cls: type[S]) -> S:
-    """The body as `cls`. Raises Invalid."""
-    return _convert(_builtins(raw), cls, is_strict=True)
+def decode_body(raw: bytes, cls: type[S], reading: Reading | None = None) -> S:
+    """The body, after `reading` has spelt out what users may abridge, as `cls`. Raises Invalid."""
+    value = _builtins(raw)
+    return _convert(value if reading is None else reading(value), cls, is_strict=True)
 
 
 def decode_query(raw: bytes, cls: type[S]) -> S:
@@ -70,6 +73,10 @@ def _error(path: str, message: str) -> FieldError:
     return {"path": path, "message": message}
 
 
+class _Repeated(Exception):
+    """Somewhere a key was given twice."""
+
+
 class _Doubled(dict[str, Any]):
     """An object of which a key was given twice."""
 
@@ -79,19 +86,31 @@ class _Doubled(dict[str, Any]):
 def _builtins(raw: bytes) -> Any:
     try:
         msgspec.json.decode(raw)  # The judge of the grammar: UTF-8, surrogates, ranges, what comes after the end.
-        value = _READER.decode(raw.decode())
-        # Within the same guard, because newer interpreters decode deeper than Python functions can follow.
-        doubled = [_error(path, "given twice") for path in islice(_doubled(value, ""), MAX_ERRORS)]
+        return _READER.decode(raw.decode())
+    except _Repeated:
+        raise _invalid(_repeated(raw), is_query=False) from None
     except RecursionError:
         raise Invalid("cannot read the body: nested too deeply", code="malformed_json") from None
     except (ValueError, msgspec.MsgspecError) as error:
         raise Invalid(f"cannot read the body as JSON: {error}", code="malformed_json") from None
-    if doubled:
-        raise _invalid(doubled, is_query=False)
-    return value
+
+
+def _repeated(raw: bytes) -> list[FieldError]:
+    """Every key that was given twice. Read again with the places kept: to keep them costs more than reading does."""
+    try:
+        return [_error(path, "given twice") for path in islice(_doubled(_PLACES.decode(raw.decode()), ""), MAX_ERRORS)]
+    except RecursionError:  # Newer interpreters decode deeper than Python functions can follow.
+        return [_error("", "a key is given twice")]
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise _Repeated
+    return value
+
+
+def _marked_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) == len(pairs):
         return value
@@ -112,6 +131,7 @@ def _number(text: str) -> float:
 
 # Made once: json.loads makes a decoder for each text that it is given hooks for.
 _READER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_number)
+_PLACES = json.JSONDecoder(object_pairs_hook=_marked_object, parse_float=_number)
 
 
 def _doubled(value: Any, path: str) -> Iterator[str]:
@@ -168,8 +188,10 @@ def _own_error(value: Any, expected: Any, path: str, *, is_strict: bool) -> Iter
         msgspec.convert(value, expected, strict=is_strict)
     except msgspec.ValidationError as error:
         message, where = _split(str(error))
+        if isinstance(error.__cause__, Misfit):
+            where += error.__cause__.path
         # Where it is deeper (in a list, say) the description of the whole would mislead.
-        yield _error(path + where, message if where else _in_words(message, expected))
+        yield _error(path + where, message if where else _in_words(message, expected, value))
 
 
 _MESSAGE = re.compile(r"(?P<message>.*?)(?: - at `(?:key` in `)?\$(?P<where>[^`]*)`)?", re.DOTALL)
@@ -184,11 +206,12 @@ def _split(text: str) -> tuple[str, str]:
     return match["message"], where.replace(".", "/")
 
 
-def _in_words(message: str, expected: Any) -> str:
+def _in_words(message: str, expected: Any, value: Any) -> str:
     """`message`, made readable where the type knows better words than its pattern."""
     choices = [str(word) for part in _parts(expected) if get_origin(part) is Literal for word in get_args(part)]
     if choices:
-        return f"expected one of: {', '.join(choices)}"
+        close = get_close_matches(value, choices, 1) if isinstance(value, str) else []
+        return f"expected one of: {', '.join(choices)}" + (f". Did you mean '{close[0]}'?" if close else "")
     if "matching regex" in message:
         described = [p.description for p in _parts(expected) if isinstance(p, msgspec.Meta) and p.description]
         return f"expected: {described[0]}" if described else message

@@ -9,17 +9,18 @@ more. What a handler needs of the application comes with the call.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
 from starlette.types import Receive, Scope, Send
 
 from volant.api.bodies import Bodies
-from volant.api.body import decode_body
+from volant.api.body import Reading, decode_body
 from volant.api.deps import Deps
+from volant.api.orders import Orders
 from volant.api.stream import Streams
 from volant.api.waiting import Waits
 from volant.bus import Bus
@@ -39,27 +40,42 @@ _ETAGS = re.compile(r'(?:W/)?"([^"]*)"')
 
 
 class Answer(NamedTuple):
-    """Status, JSON, and headers beyond those that every answer has."""
+    """Status, JSON, headers beyond those that every answer has, and the media type of the JSON."""
 
     status: int
     body: bytes = b""
     headers: Headers = ()
+    media: bytes = b"application/json"
+
+
+class Written(NamedTuple):
+    """A document, encoded, and what stands in its ETag."""
+
+    body: bytes
+    tag: str
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What lives as long as the application."""
+    """What lives as long as the application.
+
+    `contract` gives the OpenAPI document of a version. `keys` are the Idempotency-Keys of the requests that are being
+    answered, each with the fingerprint of its request. `orders` are those of lists that are read in pages.
+    """
 
     deps: Deps
     waits: Waits
     streams: Streams
     bodies: Bodies
+    contract: Callable[[Literal["3.0", "3.1"]], Written]
+    keys: dict[str, str] = field(default_factory=dict)
+    orders: Orders = field(default_factory=Orders)
 
 
 class Call:
-    """One request. `is_answered` is set once the head of the answer has been sent."""
+    """One request. `is_answered` is set once the head of the answer has been sent, `raw` once `body` has been read."""
 
-    __slots__ = ("_receive", "context", "headers", "is_answered", "request_id", "scope", "send")
+    __slots__ = ("_receive", "context", "headers", "is_answered", "raw", "request_id", "scope", "send")
 
     def __init__(
         self,
@@ -77,6 +93,7 @@ class Call:
         self.headers = headers
         self.request_id = request_id
         self.is_answered = False
+        self.raw = b""
 
     @property
     def deps(self) -> Deps:
@@ -117,12 +134,12 @@ class Call:
         asked = self.header(b"if-match")
         if asked and asked.strip() != "*" and str(meta.revision) not in _ETAGS.findall(asked):
             raise PreconditionFailed(
-                f"cannot write to {meta.kind} {meta.name}: it is at revision {meta.revision}, not at {asked}",
+                f"cannot write to {meta.kind} {meta.name}: it is at revision {meta.revision}, not at {asked[:64]}",
                 details={"name": meta.name, "revision": meta.revision},
             )
 
-    async def body(self, cls: type[S]) -> S:
-        """The body as `cls`. Raises Invalid with every bad field, or TooLarge."""
+    async def body(self, cls: type[S], reading: Reading | None = None) -> S:
+        """The body as `cls`; see `decode_body`. Raises Invalid with every bad field, or TooLarge."""
         chunks, size = [], 0
         while True:
             message = await self._receive()
@@ -134,7 +151,8 @@ class Call:
                 raise too_large()
             chunks.append(chunk)
             if not message.get("more_body", False):
-                return decode_body(b"".join(chunks), cls)
+                self.raw = b"".join(chunks)
+                return decode_body(self.raw, cls, reading)
 
     async def gone(self) -> None:
         """Return when the caller has hung up."""
@@ -143,10 +161,10 @@ class Call:
 
     async def answer(self, answer: Answer) -> None:
         """Send it. Once."""
-        status, body, more = answer
+        status, body, more, media = answer
         headers = [(b"x-request-id", self.request_id.encode()), *more]
         if body:
-            headers.append((b"content-type", b"application/json"))
+            headers.append((b"content-type", media))
         if status not in (204, 304):
             headers.append((b"content-length", b"%d" % len(body)))
         self.is_answered = True
@@ -168,7 +186,7 @@ def shown_bytes(call: Call, body: bytes, meta: Meta, *, status: int = 200, more:
     """The same, encoded already."""
     tagged = ((b"etag", b'"%d"' % meta.revision), *more)
     known = call.headers.get(b"if-none-match")
-    if known is not None and call.scope["method"] in ("GET", "HEAD") and _is_known(known, meta.revision):
+    if known is not None and call.scope["method"] in ("GET", "HEAD") and is_known(known, str(meta.revision)):
         return Answer(304, b"", tagged)
     return Answer(status, body, tagged)
 
@@ -183,6 +201,12 @@ def encoded(view: Any) -> bytes:
     return _ENCODER.encode(view)
 
 
-def _is_known(known: bytes, revision: int) -> bool:
+def kept_since(store: Store) -> tuple[bytes, bytes]:
+    """The header that says how far back events are kept: after that revision a stream can be resumed (W9)."""
+    return (b"volant-events-since", b"%d" % store.oldest_event)
+
+
+def is_known(known: bytes, tag: str) -> bool:
+    """Whether an If-None-Match names the tag."""
     text = known.decode("latin-1")
-    return text.strip() == "*" or str(revision) in _ETAGS.findall(text)
+    return text.strip() == "*" or tag in _ETAGS.findall(text)

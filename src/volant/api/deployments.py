@@ -6,20 +6,26 @@ that are there at that moment, and `scaling` says whether they are what was aske
 
 from __future__ import annotations
 
+from dataclasses import replace as replaced
+from functools import partial
+from typing import Literal
+
 from msgspec.structs import replace
 
-from volant.api.admission import asked_for, attachable, staying, usable_plugin
-from volant.api.call import Answer, Call, Headers, encoded, plain
+from volant.api.admission import asked_for, attachable, resolved, staying, usable_plugin
+from volant.api.call import Answer, Call, Headers, encoded
+from volant.api.fields import chosen, media_of
+from volant.api.listings import of_deployments
 from volant.api.lists import listed
-from volant.api.vms import waited
+from volant.api.writing import Manner, written
 from volant.model.deployment import FINALIZER, Deployment, DeploymentSpec
 from volant.model.meta import Meta
-from volant.model.queries import NoQuery, Page
-from volant.model.requests import NewDeployment, Scale, resolve
+from volant.model.queries import Chosen, DeploymentQuery, DeploymentWriting
+from volant.model.requests import NewDeployment, Scale
 from volant.model.views import DeploymentView
-from volant.model.vm import VMSpec
+from volant.model.vm import NetworkMode, VMSpec
 from volant.model.wire import deployment_view
-from volant.store import Transaction
+from volant.store import Rows, Transaction
 
 GRACE_S = VMSpec(plugin="").grace_s
 """What each of its VMs gets to shut down by itself, all at the same time."""
@@ -28,25 +34,34 @@ DELETE_EACH_S = 0.05
 """How much longer DELETE waits for each VM."""
 
 
-async def list_deployments(call: Call, query: Page) -> Answer:
-    """`GET /deployments`."""
+async def list_deployments(call: Call, query: DeploymentQuery) -> Answer:
+    """`GET /deployments`: List deployments.
 
-    def show(deployment: Deployment) -> bytes:
-        return encoded(_view(call, deployment))
+    A bare array in the order of creation, whole unless `limit` says otherwise.
+    """
+    listing = of_deployments(query, lambda deployment: encoded(_view(call, deployment)))
+    return await listed(call, query, query.sort, listing)
 
-    return await listed(call, "Deployment", query, show)
 
+async def get(call: Call, query: Chosen) -> Answer:
+    """`GET /deployments/{name}`: Show a deployment.
 
-async def get(call: Call, query: NoQuery) -> Answer:
-    """`GET /deployments/{name}`. Not cached by its revision: its VMs change without it."""
+    Its VMs and how many of them are ready change without it, so `If-None-Match` is not looked at.
+    """
+    cut_out = chosen(query.fields, DeploymentView)
     deployment = call.store.deployment(call.name)
-    return plain(_view(call, deployment), more=_etag(deployment))
+    body = encoded(_view(call, deployment))
+    return Answer(200, cut_out(body) if cut_out else body, _etag(deployment), media_of(query.fields))
 
 
-async def create(call: Call, query: NoQuery) -> Answer:
-    """`POST /deployments`."""
+async def create(call: Call, query: DeploymentWriting) -> Answer:
+    """`POST /deployments`: Create a deployment: so many VMs of one plugin, kept alive.
+
+    Answers at once; `?wait=available` answers when all its VMs are ready. They are named `<name>-1`, `<name>-2`, and so
+    on.
+    """
     asked = await call.body(NewDeployment)
-    attachable(call, asked.config.network)
+    attachable(call, asked.config.network.mode)
 
     def job(tx: Transaction) -> Deployment:
         plugin = usable_plugin(tx, asked.plugin)
@@ -61,19 +76,21 @@ async def create(call: Call, query: NoQuery) -> Answer:
         spec = DeploymentSpec(
             plugin=asked.plugin,
             replicas=asked.replicas,
-            config=resolve(asked.config, plugin.spec.manifest.resources),
+            config=resolved(asked.config, plugin),
             restart_policy=asked.restart_policy,
             labels=asked.labels,
         )
         return tx.insert(Deployment(meta=meta, spec=spec), call.happening("deployment.created"))
 
-    made = await call.store.write(job)
-    location = (b"location", f"/api/v1/deployments/{made.meta.name}".encode())
-    return plain(_view(call, made), status=201, more=(*_etag(made), location))
+    return await written(call, query, job, _manner(call, "creates"))
 
 
-async def scale(call: Call, query: NoQuery) -> Answer:
-    """`PATCH /deployments/{name}`: as many as before is no change, and leaves neither revision nor event (V4)."""
+async def scale(call: Call, query: DeploymentWriting) -> Answer:
+    """`PATCH /deployments/{name}`: Scale a deployment.
+
+    A merge patch (RFC 7396) of `replicas`. Answers at once, with the VMs that are there now; `?wait=available` answers
+    when all are ready. As many as before is no change, and leaves neither revision nor event.
+    """
     asked = await call.body(Scale)
 
     def job(tx: Transaction) -> Deployment:
@@ -82,28 +99,41 @@ async def scale(call: Call, query: NoQuery) -> Answer:
         message = f"{deployment.spec.replicas} → {asked.replicas}"
         return tx.update_spec(deployment, spec, call.happening("deployment.scaled", message=message))
 
-    deployment = await call.store.write(job)
-    return plain(_view(call, deployment), more=_etag(deployment))
+    return await written(call, query, job, _manner(call, "changes"))
 
 
-async def delete(call: Call, query: NoQuery) -> Answer:
-    """`DELETE /deployments/{name}`: answers 204 when its last VM is gone, 202 when that takes too long."""
+async def delete(call: Call, query: DeploymentWriting) -> Answer:
+    """`DELETE /deployments/{name}`: Delete a deployment and all its VMs.
+
+    Answers 204 when the last of them is gone, and 202 with the deployment when that takes too long or is not waited
+    for.
+    """
 
     def job(tx: Transaction) -> Deployment:
         return tx.mark_deleting(asked_for(tx, Deployment, call), call.happening("deployment.deleting"))
 
-    asked = await call.store.write(job)
-    store, uid = call.store, asked.meta.uid
-    bound_s = GRACE_S + call.deps.wait_margin_s + DELETE_EACH_S * store.tally(uid).total
-    end = await call.context.waits.until(asked.meta.key, lambda: store.find_uid(uid) is None, bound_s)
-    left = store.find_uid(uid)
-    return plain(_view(call, left), status=202, more=waited(end)) if isinstance(left, Deployment) else Answer(204)
+    manner = replaced(_manner(call, "deletes"), until="deleted", bound_s=partial(_longest_s, call.deps.wait_margin_s))
+    return await written(call, query, job, manner)
+
+
+def view_of(rows: Rows, deployment: Deployment, mode: NetworkMode) -> DeploymentView:
+    """A deployment in wire form, with the VMs that it has now."""
+    live = [child for child in rows.children(deployment.meta.uid) if not child.is_deleting]
+    ready = sum(child.is_ready for child in live)
+    return deployment_view(deployment, (child.name for child in live), ready, mode)
+
+
+def _manner(call: Call, does: Literal["creates", "changes", "deletes"]) -> Manner[Deployment]:
+    mode = call.deps.network_mode
+    return Manner(kind="Deployment", show=lambda rows, deployment: view_of(rows, deployment, mode), does=does)
+
+
+def _longest_s(margin_s: float, rows: Rows, deployment: Deployment) -> float:
+    return GRACE_S + margin_s + DELETE_EACH_S * len(rows.children(deployment.meta.uid))
 
 
 def _view(call: Call, deployment: Deployment) -> DeploymentView:
-    live = [child for child in call.store.children(deployment.meta.uid) if not child.is_deleting]
-    ready = sum(child.is_ready for child in live)
-    return deployment_view(deployment, (child.name for child in live), ready, call.deps.network_mode)
+    return view_of(call.store, deployment, call.deps.network_mode)
 
 
 def _etag(deployment: Deployment) -> Headers:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from msgspec import Struct
 
 from volant.bus import Bus
 from volant.clock import Clock, Instant, UidFactory, random_uid
+from volant.errors import OpenapiUnavailable
+from volant.model.plugin import Plugin
 from volant.model.views import SystemFacts
 from volant.model.vm import VM, NetworkMode
 from volant.store import Store
@@ -34,6 +36,11 @@ def never_checked(_: VM) -> None:
     """Nobody probes."""
 
 
+async def never_fetched(vm: VM, _: Plugin) -> bytes:
+    """Nobody asks guests or looks into images."""
+    raise OpenapiUnavailable(f"cannot show the API of VM {vm.meta.name} now: nobody here can ask its guest")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deps:
     """`stopping` ends every stream and every wait once it is set, and refuses new writes.
@@ -41,8 +48,9 @@ class Deps:
     `allowed_hosts` are names, besides localhost and IP addresses, that a reverse proxy passes on in `Host`.
     `network_mode` is what a VM gets that asks for none. `wait_margin_s` is what stopping may take beyond the grace
     period before an answer is given all the same. `last_check` is when a probe of a VM's guest last said something,
-    where that is known: it changes with every probe, so it is not stored. `uids` names requests that come without an
-    X-Request-Id.
+    where that is known: it changes with every probe, so it is not stored. `document` gets the OpenAPI document of a
+    guest, as JSON, from where its manifest says that it is but for the manifest itself; raises OpenapiNotFound or
+    OpenapiUnavailable. `uids` names requests that come without an X-Request-Id.
     """
 
     store: Store
@@ -52,6 +60,7 @@ class Deps:
     info: Callable[[], SystemFacts]
     health: Callable[[], HealthReport]
     last_check: Callable[[VM], Instant | None] = never_checked
+    document: Callable[[VM, Plugin], Awaitable[bytes]] = never_fetched
     heartbeat_s: float = 15.0
     wait_margin_s: float = 15.0
     network_mode: NetworkMode = "user"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from itertools import count
 from typing import Any, NoReturn
 
@@ -50,7 +51,8 @@ class Front:
             self._guard.check(scope, headers)
             await self._router(scope, receive, send)
         except Exception as error:  # noqa: BLE001 -- because every failure is an answer
-            answer = answer_to(error, call.request_id)
+            accept, path = headers.get(b"accept", b""), scope.get("raw_path", b"")
+            answer = answer_to(error, call.request_id, accept=accept, path=path)
             if not call.is_answered:
                 await call.answer(answer)
         finally:
@@ -66,15 +68,29 @@ class Front:
         return f"{self._prefix}-{next(self._numbers)}"
 
 
+@dataclass(slots=True)
 class Method:
-    """One method of a route: who handles it, and which query parameters it takes."""
+    """One method of a route: who handles it, what it takes and what it answers.
 
-    __slots__ = ("_nothing", "handler", "query")
+    `body`: the Struct of the request, None without one. `gives`: the type of the answer with `status`, None without a
+    body. `also`: the same for other statuses. `errors`: codes of `volant.api.codes` beyond those that every route has.
+    `name`: the operationId, made of the handler's own name when absent. Only `handler` and `query` are used to answer a
+    request; the rest is what the OpenAPI document says of it.
+    """
 
-    def __init__(self, handler: Handler, query: type[Struct] = NoQuery) -> None:
-        self.handler = handler
-        self.query = query
-        self._nothing = query()
+    handler: Handler
+    query: type[Struct] = NoQuery
+    _: KW_ONLY
+    body: Any = None
+    gives: Any = None
+    status: int = 200
+    errors: tuple[str, ...] = ()
+    also: Mapping[int, Any] = field(default_factory=dict)
+    name: str | None = None
+    _nothing: Struct = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._nothing = self.query()
 
     def asked(self, query_string: bytes) -> Struct:
         """The query parameters. Raises Invalid, also for one that is not taken."""

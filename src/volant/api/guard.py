@@ -8,19 +8,25 @@ browser of this machine send. A page of another site cannot choose `Host` freely
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 from volant.api.call import MAX_BODY, too_large
-from volant.errors import Forbidden, Unavailable, UnsupportedMediaType
+from volant.errors import Forbidden, Invalid, Unavailable, UnsupportedMediaType
 
 Headers = Mapping[bytes, bytes]
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 JSON = frozenset({b"application/json", b"application/merge-patch+json"})
+ONCE = frozenset({b"host", b"origin", b"content-type", b"idempotency-key", b"if-match", b"last-event-id"})
+"""Headers that are refused when they come twice: whoever stands in front may have looked at the other one."""
+
 _REMEMBERED = 256
+_SHOWN = 64
+"""Characters of what a caller sent that are said back."""
 
 
 class Guard:
@@ -32,7 +38,9 @@ class Guard:
         self._known: set[bytes] = set()
 
     def check(self, scope: Mapping[str, Any], headers: Headers) -> None:
-        """Raises Forbidden, Unavailable, UnsupportedMediaType or TooLarge."""
+        """Raises Forbidden, Invalid, Unavailable, UnsupportedMediaType or TooLarge."""
+        if len(headers) != len(scope["headers"]):
+            _check_repeated(scope["headers"])
         host = headers.get(b"host", b"")
         if host not in self._known:
             self._check_host(host, scope)
@@ -45,7 +53,7 @@ class Guard:
             return  # A Unix socket: no browser reaches it, and its clients send any host they like.
         if host and not self._is_ours(host.decode("latin-1")):
             raise Forbidden(
-                f"cannot serve host {host.decode('latin-1')!r}: not a name of this daemon. "
+                f"cannot serve host {host.decode('latin-1')[:_SHOWN]!r}: not a name of this daemon. "
                 "Use its address, or start it with --allowed-host.",
                 code="host_not_allowed",
             )
@@ -74,9 +82,16 @@ class Guard:
         return netloc != "" and (netloc == host.lower() or _name_of(netloc) in self._names - {"localhost"})
 
 
+def _check_repeated(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    for name, times in Counter(name for name, _ in headers).items():
+        if times > 1 and name in ONCE:
+            field = {"path": name.decode(), "message": "given twice"}
+            raise Invalid(f"cannot accept the header {name.decode()}: given twice", fields=[field])
+
+
 def _check_body(content_type: bytes, length: bytes) -> None:
     if content_type.partition(b";")[0].strip().lower() not in JSON:
-        said = content_type.decode("latin-1") or "nothing"
+        said = content_type.decode("latin-1")[:_SHOWN] or "nothing"
         raise UnsupportedMediaType(f"cannot read the body: its Content-Type is {said}, not application/json")
     if not length.isdigit() or int(length) > MAX_BODY:
         raise too_large()

@@ -1,74 +1,130 @@
 """Lists: bare arrays, whole unless `limit` says otherwise, read without holding everybody else up.
 
-A short list is read from one commit, whose revision the answer names: watching from there misses nothing and shows
-nothing twice (W1). A long one would stop every other request while it is decoded, so it is read slice by slice: its
-names are of one commit, each object is of that one or a later, and watching from there still misses nothing.
+    query ──ordering──▶ walk ──▶ page ──▶ JSON, and headers that say where to go on
+
+What has been encoded before is not read again. A list that needs one turn of the loop only is of one commit, whose
+revision the answer names: watching from there misses nothing and shows nothing twice (W1). A longer one is read in
+several turns: each object is of that commit or of a later one, and watching from there still misses nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar, cast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct, UnsetType
 
+from volant.api import pages
 from volant.api.call import Answer, Call
-from volant.model.meta import Key, Kind
+from volant.api.fields import chosen, media_of
+from volant.api.ordering import COLUMNS, Asked, Columns, Continued, Values, Way, limit_of
+from volant.api.walk import Shelf
+from volant.errors import Invalid
 from volant.model.objects import Object
-from volant.model.queries import Page
+from volant.model.queries import ListQuery
+from volant.model.selectors import Selector, parse
+from volant.store import Filter
 
-T = TypeVar("T")
 O = TypeVar("O", bound=Object)  # noqa: E741 -- because it stands for Object
 
-SLICE = 128
-"""Objects between two turns of the loop: two or three milliseconds."""
+CUT_PER_TURN = 1024
+"""Objects whose wanted fields are cut out between two turns of the loop: a millisecond or two."""
 
 
-async def listed(
-    call: Call,
-    kind: Kind,
-    page: Page,
-    show: Callable[[O], bytes],
-    *,
-    plugin: str | None = None,
-    is_wanted: Callable[[O], bool] | None = None,
-) -> Answer:
-    """One page of a kind, in the order of creation. `show` gives the JSON of one object.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing(Generic[O]):
+    """One kind's list: which objects, what shows them, and what else than name and creation they may be sorted by.
 
-    With `is_wanted` every object has to be looked at; without, those of the page only.
+    `view` is what `fields` are of; `is_wanted` a condition on the objects; `frame` stands around them.
     """
-    store = call.store
 
-    def read(keys: Sequence[Key]) -> list[O]:
-        found = [cast("O | None", store.find(key)) for key in keys]
-        return [obj for obj in found if obj is not None and (is_wanted is None or is_wanted(obj))]
+    filter: Filter
+    shelf: Shelf[O]
+    view: type[Struct]
+    values: Mapping[str, Callable[[O], Any]]
+    is_wanted: Callable[[O], bool] | None = None
+    frame: tuple[bytes, bytes] = (b"[", b"]")
 
-    with store.snapshot() as revision:
-        keys = store.keys(kind, plugin=plugin)
-        asked = keys if is_wanted else part(keys, page)
-        found = read(asked[:SLICE])
-        shown = [show(obj) for obj in found] if is_wanted is None else []
-    for at in range(SLICE, len(asked), SLICE):
+
+async def listed(call: Call, query: ListQuery, sort: str, listing: Listing[O]) -> Answer:
+    """One page. Raises Invalid, with the parameter that is wrong, and Gone for a page that cannot be continued."""
+    cut_out = chosen(query.fields, listing.view)
+    is_wanted = _both(listing.is_wanted, selector_of(query.label_selector))
+    cursor = pages.opened(call, query)
+    per_turn = listing.shelf.per_turn
+    with call.store.snapshot() as now:
+        revision = pages.first_revision(call, cursor, now)
+        way = _way(call, query, sort, listing, is_wanted, cursor)
+        way.walk.stretch()
+        page = way.cut() if way.walk.is_done else None
+        shown = [item.body for item in page.items[:per_turn]] if page else []
+    while not way.walk.is_done:
         await call.deps.clock.sleep(0)
-        more = read(asked[at : at + SLICE])
-        if is_wanted is None:
-            shown += [show(obj) for obj in more]
-        else:
-            found += more
-    if is_wanted is None:
-        return _array(shown, len(keys), revision)
-    return _array([show(obj) for obj in part(found, page)], len(found), revision)
+        way.walk.stretch()
+    page = page or way.cut()
+    while len(shown) < len(page.items):
+        await call.deps.clock.sleep(0)
+        shown += [item.body for item in page.items[len(shown) : len(shown) + per_turn]]
+    if cut_out is not None:
+        shown = await _cut(call, cut_out, shown)
+    token = None if page.last is None else pages.sealed(call, query, pages.Cursor(revision, page.last, page.order))
+    opening, closing = listing.frame
+    more = pages.headers(call, page.total, revision, token)
+    return Answer(200, opening + b",".join(shown) + closing, more, media_of(query.fields))
 
 
-def part(items: list[T], page: Page) -> list[T]:
-    """What the page asks for."""
-    return items[page.offset :] if page.limit is UNSET else items[page.offset : page.offset + page.limit]
+def selector_of(text: str | UnsetType) -> Selector | None:
+    """The selector of `?label_selector`. Raises Invalid."""
+    if text is UNSET:
+        return None
+    try:
+        return parse(text)
+    except ValueError as error:
+        message = str(error)
+        raise Invalid(
+            f"cannot accept ?label_selector: {message}", fields=[{"path": "?label_selector", "message": message}]
+        ) from None
 
 
-def counted(total: int, revision: int) -> tuple[tuple[bytes, bytes], ...]:
-    """The headers of a list: how many there are on all its pages, and where to watch from."""
-    return ((b"x-total-count", b"%d" % total), (b"volant-revision", b"%d" % revision))
+def _way(
+    call: Call,
+    query: ListQuery,
+    sort: str,
+    listing: Listing[O],
+    is_wanted: Callable[[O], bool] | None,
+    cursor: pages.Cursor | None,
+) -> Way[O]:
+    asked = Asked(
+        store=call.store,
+        filter=listing.filter,
+        shelf=listing.shelf,
+        is_wanted=is_wanted,
+        is_descending=query.order == "desc",
+        limit=limit_of(query.limit),
+        offset=query.offset,
+        cursor=cursor,
+    )
+    column, orders = COLUMNS.get(sort), call.context.orders
+    if column is not None:
+        return Columns(asked, column)
+    if cursor is not None:
+        return Continued(asked, cursor, orders)
+    return Values(asked, listing.values[sort], orders, call.deps.uids)
 
 
-def _array(shown: list[bytes], total: int, revision: int) -> Answer:
-    return Answer(200, b"[" + b",".join(shown) + b"]", counted(total, revision))
+def _both(first: Callable[[O], bool] | None, selector: Selector | None) -> Callable[[O], bool] | None:
+    if selector is None or not selector.requirements:
+        return first
+    matches = selector.matches
+    if first is None:
+        return lambda obj: matches(obj.meta.labels)
+    return lambda obj: first(obj) and matches(obj.meta.labels)
+
+
+async def _cut(call: Call, cut_out: Callable[[bytes], bytes], bodies: list[bytes]) -> list[bytes]:
+    parts = [cut_out(body) for body in bodies[:CUT_PER_TURN]]
+    while len(parts) < len(bodies):
+        await call.deps.clock.sleep(0)
+        parts += [cut_out(body) for body in bodies[len(parts) : len(parts) + CUT_PER_TURN]]
+    return parts

@@ -8,38 +8,51 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from volant.api.admission import asked_for, staying
-from volant.api.call import Answer, Call, Headers, plain, shown
-from volant.api.lists import counted, part
-from volant.api.vms import waited
+from volant.api.admission import asked_for, attachable, staying
+from volant.api.call import Answer, Call, encoded, shown_bytes
+from volant.api.fields import chosen, media_of
+from volant.api.listings import of_plugins
+from volant.api.lists import listed
+from volant.api.writing import Manner, written
 from volant.errors import InUse
+from volant.model.document import spelt_out
 from volant.model.meta import Meta
 from volant.model.plugin import FINALIZER, Manifest, Plugin, PluginSpec
-from volant.model.queries import NoQuery, Page
+from volant.model.queries import Chosen, PluginQuery, PluginWriting
 from volant.model.requests import Enable
-from volant.model.views import PluginNames
+from volant.model.views import PluginView
 from volant.model.wire import plugin_view
-from volant.store import Transaction
+from volant.store import Rows, Transaction
 
 NAMED = 20
 """How many of those that use a plugin are named when it cannot be removed."""
 
 
-async def list_plugins(call: Call, query: Page) -> Answer:
-    """`GET /plugins`: names only, as in the reference."""
-    with call.store.snapshot() as revision:
-        names = [key.name for key in call.store.keys("Plugin")]
-    return plain(PluginNames(plugins=part(names, query)), more=counted(len(names), revision))
+async def list_plugins(call: Call, query: PluginQuery) -> Answer:
+    """`GET /plugins`: List plugins.
+
+    Their names only, unless `fields` asks for more: then there is an object with those for each.
+    """
+    return await listed(call, query, query.sort, of_plugins(query))
 
 
-async def get(call: Call, query: NoQuery) -> Answer:
-    """`GET /plugins/{plugin}`."""
-    return _shown(call, call.store.plugin(call.name))
+async def get(call: Call, query: Chosen) -> Answer:
+    """`GET /plugins/{plugin}`: Show a plugin, and how far its artifacts have come."""
+    cut_out = chosen(query.fields, PluginView)
+    plugin = call.store.plugin(call.name)
+    body = encoded(plugin_view(plugin))
+    shown = shown_bytes(call, cut_out(body) if cut_out else body, plugin.meta)
+    return shown._replace(media=media_of(query.fields))
 
 
-async def install(call: Call, query: NoQuery) -> Answer:
-    """`POST /plugins`."""
-    manifest = await call.body(Manifest)
+async def install(call: Call, query: PluginWriting) -> Answer:
+    """`POST /plugins`: Install a plugin from its manifest.
+
+    Answers at once, while its artifacts are still to be fetched; `?wait=ready` answers when they are in the cache.
+    """
+    manifest = await call.body(Manifest, spelt_out)
+    if manifest.network is not None:
+        attachable(call, manifest.network.mode, "")
 
     def job(tx: Transaction) -> Plugin:
         meta = Meta(
@@ -52,12 +65,14 @@ async def install(call: Call, query: NoQuery) -> Answer:
         )
         return tx.insert(Plugin(meta=meta, spec=PluginSpec(manifest=manifest)), call.happening("plugin.installed"))
 
-    plugin = await call.store.write(job)
-    return _shown(call, plugin, status=201, more=((b"location", f"/api/v1/plugins/{plugin.meta.name}".encode()),))
+    return await written(call, query, job, INSTALLED)
 
 
-async def set_enabled(call: Call, query: NoQuery) -> Answer:
-    """`POST /plugins/{plugin}/enabled`: VMs that exist are left alone."""
+async def set_enabled(call: Call, query: PluginWriting) -> Answer:
+    """`POST /plugins/{plugin}/enabled`: Enable or disable a plugin.
+
+    Of a disabled plugin no new VMs are made; those that exist are left alone.
+    """
     asked = await call.body(Enable)
 
     def job(tx: Transaction) -> Plugin:
@@ -65,22 +80,32 @@ async def set_enabled(call: Call, query: NoQuery) -> Answer:
         happening = call.happening("plugin.enabled" if asked.enabled else "plugin.disabled")
         return tx.update_spec(plugin, replace(plugin.spec, enabled=asked.enabled), happening)
 
-    return _shown(call, await call.store.write(job))
+    return await written(call, query, job, CHANGED)
 
 
-async def remove(call: Call, query: NoQuery) -> Answer:
-    """`DELETE /plugins/{plugin}`: refused while a VM or a deployment is made of it."""
+async def remove(call: Call, query: PluginWriting) -> Answer:
+    """`DELETE /plugins/{plugin}`: Remove a plugin.
+
+    Refused while a VM or a deployment is made of it. Answers 204 when nothing of it is left, and 202 with the plugin
+    when that takes too long or is not waited for.
+    """
 
     def job(tx: Transaction) -> Plugin:
         plugin = asked_for(tx, Plugin, call)
         _refuse_used(plugin, tx.vms_using(plugin.meta.name), tx.deployments_using(plugin.meta.name))
         return tx.mark_deleting(plugin, call.happening("plugin.deleting"))
 
-    asked = await call.store.write(job)
-    store, uid = call.store, asked.meta.uid
-    end = await call.context.waits.until(asked.meta.key, lambda: store.find_uid(uid) is None, call.deps.wait_margin_s)
-    left = store.find_uid(uid)
-    return plain(plugin_view(left), status=202, more=waited(end)) if isinstance(left, Plugin) else Answer(204)
+    margin_s = call.deps.wait_margin_s
+    manner = Manner[Plugin](kind="Plugin", show=_view, does="deletes", until="deleted", bound_s=lambda _, __: margin_s)
+    return await written(call, query, job, manner)
+
+
+def _view(_: Rows, plugin: Plugin) -> PluginView:
+    return plugin_view(plugin)
+
+
+INSTALLED = Manner[Plugin](kind="Plugin", show=_view, does="creates")
+CHANGED = Manner[Plugin](kind="Plugin", show=_view)
 
 
 def _refuse_used(plugin: Plugin, vms: list[str], deployments: list[str]) -> None:
@@ -96,7 +121,3 @@ def _refuse_used(plugin: Plugin, vms: list[str], deployments: list[str]) -> None
                 "deployments_total": len(deployments),
             },
         )
-
-
-def _shown(call: Call, plugin: Plugin, *, status: int = 200, more: Headers = ()) -> Answer:
-    return shown(call, plugin_view(plugin), plugin.meta, status=status, more=more)

@@ -1,7 +1,8 @@
-"""One open event stream: from the log if need be, then from the ring, until somebody ends it.
+"""One open event stream: the objects if asked for, the log if need be, then the ring, until somebody ends it.
 
-    store.events_after ──pages──▶ ┐
-    bus ring ──take──▶ joined ────┴──one write a wake-up──▶ reader
+    states.slices ──bookmark──────▶ ┐
+    store.events_after ──pages────▶ ┤
+    bus ring ──take──▶ joined ──────┴──one write a wake-up──▶ reader
                          │
                          └ made once for all readers that are at the same place (W7)
 
@@ -21,7 +22,8 @@ from math import ceil
 from typing import Any
 
 from volant.api.deps import Deps
-from volant.api.frames import Format, Wanted
+from volant.api.frames import NOWHERE, Format, Wanted
+from volant.api.states import slices
 from volant.bus import Bus, Lagged, Reader
 from volant.errors import Gone, VolantError
 from volant.model.event import Committed
@@ -86,6 +88,8 @@ class Stream:
         form: Format,
         send: Callable[[Any], Awaitable[None]],
         hung_up: Callable[[], Awaitable[None]],
+        *,
+        has_state: bool = False,
     ) -> None:
         self._deps = deps
         self._streams = streams
@@ -93,7 +97,9 @@ class Stream:
         self._form = form
         self._send_message = send
         self._hung_up = hung_up
+        self._has_state = has_state
         self._after = deps.bus.last_revision
+        self._is_whole = True
         self._is_gone = False
         self._is_beat_due = False
         self._is_sending = False
@@ -101,7 +107,10 @@ class Stream:
         self._waiter: asyncio.Future[None] | None = None
 
     async def run(self, after: int | None) -> None:
-        """Write the body of the answer: everything after revision `after`, or from now on. Its head has been sent."""
+        """Write the body of the answer: everything after revision `after`; else the objects, or only what is to come.
+
+        Its head has been sent.
+        """
         _limit_send_buffer(self._send_message)
         self._streams.open += 1
         try:
@@ -128,43 +137,74 @@ class Stream:
     async def _write(self, after: int | None) -> None:
         last = b""
         try:
-            await self._follow(await self._catch_up(after))
+            await self._follow(await self._begin(after))
         except VolantError as error:
             reason = "too_slow" if isinstance(error, Lagged) else error.code
-            last = self._form.word("reset", {"reason": reason, "last": self._after}, None)
+            last = self._form.word("reset", {"reason": reason, "last": self._after if self._is_whole else None}, None)
         if self._deps.stopping.is_set():
             last += self._form.word("bye", {}, None)
         if not self._is_gone:
             await self._send_message({"type": "http.response.body", "body": last, "more_body": False})
 
-    async def _catch_up(self, after: int | None) -> Reader:
-        """Send what the ring no longer has; a place in the ring where nothing is missing and nothing comes twice."""
+    async def _begin(self, after: int | None) -> Reader:
+        """Send what the ring does not have; a place in the ring where nothing is missing and nothing comes twice."""
         bus, store = self._deps.bus, self._deps.store
-        if after is not None and is_expired(self._deps, after):
+        if after is None and not self._has_state:
+            after = bus.last_revision
+        if after is None or is_expired(self._deps, after):
             await self._send(self._form.opening(None))
-            return await self._reset(store.oldest_event)
-        self._after = bus.last_revision if after is None else after
-        await self._send(self._form.opening(self._after))
+            after = await (self._show() if after is None else self._reset(store.oldest_event))
+        else:
+            await self._send(self._form.opening(after))
         while not self._is_over:
             try:
-                return bus.reader(self._after)
-            except Lagged:
-                pass
-            try:
-                page = store.events_after(self._after, PAGE)
+                return await self._catch_up(after)
             except Gone as gone:
-                return await self._reset(gone.details["oldest"])
-            await self._send(self._streams.joined(self._wanted, self._form, page))
-            self._after = page[-1].revision
-            # A write to a reader that keeps up does not wait, so without this nobody else would run meanwhile.
-            await self._deps.clock.sleep(0)
+                after = await self._reset(gone.details["oldest"])
         return bus.reader()
 
-    async def _reset(self, oldest: int) -> Reader:
-        """Tell the reader that events are missing, and go on from now. Not 410, which ends an EventSource for good."""
-        self._after = self._deps.bus.last_revision
-        await self._send(self._form.word("reset", {"reason": "expired", "oldest": oldest}, self._after))
-        return self._deps.bus.reader(self._after)
+    async def _catch_up(self, after: int) -> Reader:
+        """Send what only the log has. Raises Gone when it has been compacted meanwhile."""
+        self._after = after
+        while not self._is_over:
+            try:
+                return self._deps.bus.reader(after)
+            except Lagged:
+                pass
+            page = self._deps.store.events_after(after, PAGE)
+            await self._send(self._streams.joined(self._wanted, self._form, page))
+            self._after = after = page[-1].revision
+            # A write to a reader that keeps up does not wait, so without this nobody else would run meanwhile.
+            await self._deps.clock.sleep(0)
+        return self._deps.bus.reader()
+
+    async def _show(self) -> int:
+        """Send the objects as they are, then the bookmark; the revision after which to go on."""
+        # Until the bookmark the reader has nothing that could be resumed from.
+        self._is_whole = False
+        revision, shown = 0, 0
+        for part in slices(self._deps, self._wanted, self._form):
+            revision, shown = part.revision, shown + part.shown
+            await self._send(part.frames)
+            await self._deps.clock.sleep(0)
+            if self._is_over:
+                return revision
+        await self._send(self._form.word("bookmark", {"revision": revision, "objects": shown}, revision))
+        self._is_whole = True
+        return revision
+
+    async def _reset(self, oldest: int) -> int:
+        """Tell the reader that events are missing; the revision after which to go on.
+
+        Not 410, which ends an EventSource for good.
+        """
+        said = {"reason": "expired", "oldest": oldest}
+        if self._has_state:
+            await self._send(self._form.word("reset", said, NOWHERE))
+            return await self._show()
+        self._after = now = self._deps.bus.last_revision
+        await self._send(self._form.word("reset", said, now))
+        return now
 
     async def _follow(self, reader: Reader) -> None:
         while not self._is_over:
@@ -181,9 +221,6 @@ class Stream:
     def _take(self, reader: Reader) -> bytes | None:
         """The frames of what is new, which may be none of it; None when nothing is new. Raises Lagged."""
         events = reader.take()
-        if events and events[0].revision <= self._after:
-            # Read from the log before they were published.
-            events = [event for event in events if event.revision > self._after]
         if not events:
             return None
         self._after = events[-1].revision

@@ -1,65 +1,69 @@
 """`/vms`: create, read, start, stop, restart, delete.
 
-Writes change the spec in one transaction. Create, start and restart answer at once; stop and delete answer when the VM
-controller has reported the end. Their bound is the guest's grace period and then some, because after it the controller
-uses force: only a host in trouble lets it pass. Then the answer shows the VM as it is, with `Volant-Wait: timeout`.
+Writes change the spec in one transaction, by the procedure of `writing`. By themselves create, start and restart answer
+at once, stop and delete when the VM controller has reported the end. Their bound is the guest's grace period and then
+some, because after it the controller uses force: only a host in trouble lets it pass.
 """
 
 from __future__ import annotations
 
-from msgspec import UNSET
+from typing import Literal
+
 from msgspec.structs import replace
 
-from volant.api.admission import asked_for, attachable, refuse_deleting, staying, usable_plugin
-from volant.api.call import Answer, Call, Headers, encoded, plain, shown, shown_bytes
+from volant.api.admission import asked_for, attachable, resolved, staying, usable_plugin
+from volant.api.call import Answer, Call, shown_bytes
+from volant.api.fields import chosen, media_of
+from volant.api.listings import of_vms
 from volant.api.lists import listed
-from volant.api.waiting import WaitEnd
+from volant.api.writing import Manner, written
 from volant.clock import Uid
-from volant.errors import Conflict, NotFound
+from volant.errors import Conflict
+from volant.model.goals import Goal
 from volant.model.meta import Meta
-from volant.model.queries import Force, NoQuery, VMQuery
-from volant.model.requests import NewVM, resolve
+from volant.model.queries import Chosen, Force, VMQuery, VMWriting
+from volant.model.requests import NewVM
+from volant.model.views import VMView
 from volant.model.vm import FINALIZER, VM, VMSpec, status_word
-from volant.model.wire import vm_config_view, vm_view
-from volant.store import Transaction
+from volant.model.wire import vm_view
+from volant.store import Rows, Transaction
 
 
 async def list_vms(call: Call, query: VMQuery) -> Answer:
-    """`GET /vms`."""
-    plugin = None if query.plugin is UNSET else query.plugin
+    """`GET /vms`: List VMs.
 
-    def show(vm: VM) -> bytes:
-        return encoded(vm_view(vm, call.deps.last_check(vm)))
-
-    def is_wanted(vm: VM) -> bool:
-        return status_word(vm) == query.status
-
-    return await listed(call, "VM", query, show, plugin=plugin, is_wanted=None if query.status is UNSET else is_wanted)
+    A bare array in the order of creation, whole unless `limit` says otherwise. `Volant-Revision` is where to watch from
+    to miss nothing that happens after it.
+    """
+    return await listed(call, query, query.sort, of_vms(call, query))
 
 
-async def get(call: Call, query: NoQuery) -> Answer:
-    """`GET /vms/{name}`."""
+async def get(call: Call, query: Chosen) -> Answer:
+    """`GET /vms/{name}`: Show a VM.
+
+    `status` is what was asked for and what is observed, in one word; `conditions` say why.
+    """
+    cut_out = chosen(query.fields, VMView)
     vm, body = call.context.bodies.of(call.name)
-    return shown_bytes(call, body, vm.meta)
+    shown = shown_bytes(call, cut_out(body) if cut_out else body, vm.meta)
+    return shown._replace(media=media_of(query.fields))
 
 
-async def get_config(call: Call, query: NoQuery) -> Answer:
-    """`GET /vms/{name}/config`."""
-    vm = call.store.vm(call.name)
-    return shown(call, vm_config_view(vm, call.deps.network_mode), vm.meta)
+async def create(call: Call, query: VMWriting) -> Answer:
+    """`POST /vms`: Create a VM and start it.
 
-
-async def create(call: Call, query: NoQuery) -> Answer:
-    """`POST /vms`: the row, its address and its event in one transaction."""
+    Answers at once, with the VM `starting`; `?wait=running` or `?wait=ready` answers when it has got there. The address
+    that it gets is its own until it is deleted. What `resources` leaves out is the plugin's.
+    """
     asked = await call.body(NewVM)
-    attachable(call, asked.config.network)
+    attachable(call, asked.config.network.mode)
 
     def job(tx: Transaction) -> VM:
         plugin = usable_plugin(tx, asked.plugin)
         uid = tx.new_uid()
         spec = VMSpec(
             plugin=asked.plugin,
-            config=resolve(asked.config, plugin.spec.manifest.resources),
+            config=resolved(asked.config, plugin),
             restart_policy=asked.restart_policy,
             grace_s=asked.grace_s,
             address=tx.allocate_address(uid),
@@ -67,12 +71,14 @@ async def create(call: Call, query: NoQuery) -> Answer:
         vm = VM(meta=_new_meta(asked, uid, tx.now), spec=spec)
         return tx.insert(vm, call.happening("vm.created"))
 
-    vm = await call.store.write(job)
-    return _shown(call, vm, status=201, more=((b"location", f"/api/v1/vms/{vm.meta.name}".encode()),))
+    return await written(call, query, job, CREATED)
 
 
-async def start(call: Call, query: NoQuery) -> Answer:
-    """`POST /vms/{name}/start`: boot it now, also when it would wait before its next try."""
+async def start(call: Call, query: VMWriting) -> Answer:
+    """`POST /vms/{name}/start`: Start a stopped VM.
+
+    Answers at once. A VM that would wait before its next try boots now.
+    """
 
     def job(tx: Transaction) -> VM:
         vm = staying(tx, VM, call)
@@ -86,25 +92,28 @@ async def start(call: Call, query: NoQuery) -> Answer:
             )
         return _boot_again(tx, vm, call, "StartRequested")
 
-    return _shown(call, await call.store.write(job))
+    return await written(call, query, job, CHANGED)
 
 
-async def restart(call: Call, query: NoQuery) -> Answer:
-    """`POST /vms/{name}/restart`: also starts a stopped VM.
+async def restart(call: Call, query: VMWriting) -> Answer:
+    """`POST /vms/{name}/restart`: Restart a VM; a stopped one is started.
 
-    The answer's status is always `restarting`, as in the reference: it names what was asked for. A stopped VM
-    is `starting` when it is looked at next.
+    Answers at once, and the status in the answer is always `restarting`: it names what was asked for. A stopped VM is
+    `starting` when it is looked at next.
     """
 
     def job(tx: Transaction) -> VM:
         return _boot_again(tx, staying(tx, VM, call), call, "RestartRequested")
 
-    vm = await call.store.write(job)
-    return shown(call, replace(vm_view(vm), status="restarting"), vm.meta)
+    return await written(call, query, job, RESTARTED)
 
 
 async def stop(call: Call, query: Force) -> Answer:
-    """`POST /vms/{name}/stop`: answers when the guest is gone. With `force` it is not asked first."""
+    """`POST /vms/{name}/stop`: Stop a VM: ask its guest to shut down, and wait until it has.
+
+    After the VM's grace period the guest is killed; with `?force=true` it is not asked first. Answers when the VM is
+    stopped; `?wait=none` answers at once.
+    """
 
     def job(tx: Transaction) -> VM:
         vm = staying(tx, VM, call)
@@ -119,41 +128,22 @@ async def stop(call: Call, query: Force) -> Answer:
         spec = replace(vm.spec, power="stopped", force=is_forced)
         return tx.update_spec(vm, spec, call.happening("vm.updated", reason="StopRequested"))
 
-    asked = await call.store.write(job)
-    end = await call.context.waits.until(
-        asked.meta.key, lambda: _is_stopped(_now(call, asked.meta.uid)), asked.spec.grace_s + call.deps.wait_margin_s
-    )
-    vm = _now(call, asked.meta.uid)
-    if vm is None:
-        raise NotFound("VM", asked.meta.name)
-    refuse_deleting(vm)
-    if vm.spec.power == "running":
-        raise Conflict(
-            f"cannot say that VM {vm.meta.name} is stopped: it was started again meanwhile", code="vm_started_again"
-        )
-    return _shown(call, vm, more=waited(end))
+    return await written(call, query, job, _ending(call, "changes", "stopped"))
 
 
 async def delete(call: Call, query: Force) -> Answer:
-    """`DELETE /vms/{name}`: answers when nothing of it is left. Asking again meanwhile waits as well."""
+    """`DELETE /vms/{name}`: Stop a VM and delete it.
+
+    Answers 204 when nothing of it is left, and 202 with the VM when that takes too long or is not waited for. Asking
+    again meanwhile waits as well.
+    """
 
     def job(tx: Transaction) -> VM:
         vm = asked_for(tx, VM, call)
         spec = replace(vm.spec, force=vm.spec.force or query.force)
         return tx.mark_deleting(vm, call.happening("vm.deleting"), spec=spec)
 
-    asked = await call.store.write(job)
-    uid = asked.meta.uid
-    end = await call.context.waits.until(
-        asked.meta.key, lambda: call.store.find_uid(uid) is None, asked.spec.grace_s + call.deps.wait_margin_s
-    )
-    vm = _now(call, uid)
-    return Answer(204) if vm is None else plain(vm_view(vm), status=202, more=waited(end))
-
-
-def waited(end: WaitEnd) -> Headers:
-    """What an answer says of a wait that did not reach what it waited for."""
-    return () if end == "reached" else ((b"volant-wait", end.encode()),)
+    return await written(call, query, job, _ending(call, "deletes", "deleted"))
 
 
 def _boot_again(tx: Transaction, vm: VM, call: Call, reason: str) -> VM:
@@ -167,15 +157,19 @@ def _new_meta(asked: NewVM, uid: Uid, now: float) -> Meta:
     return Meta(name=asked.name, uid=uid, kind="VM", created_at=now, labels=asked.labels, finalizers=(FINALIZER,))
 
 
-def _now(call: Call, uid: Uid) -> VM | None:
-    found = call.store.find_uid(uid)
-    return found if isinstance(found, VM) else None
+def _view(_: Rows, vm: VM) -> VMView:
+    return vm_view(vm)
 
 
-def _is_stopped(vm: VM | None) -> bool:
-    """Whether waiting for the stop is over: it is so, or will never be."""
-    return vm is None or vm.meta.is_deleting or vm.spec.power == "running" or status_word(vm) == "stopped"
+def _restarting(_: Rows, vm: VM) -> VMView:
+    return replace(vm_view(vm), status="restarting")
 
 
-def _shown(call: Call, vm: VM, *, status: int = 200, more: Headers = ()) -> Answer:
-    return shown(call, vm_view(vm, call.deps.last_check(vm)), vm.meta, status=status, more=more)
+CREATED = Manner[VM](kind="VM", show=_view, does="creates")
+CHANGED = Manner[VM](kind="VM", show=_view)
+RESTARTED = Manner[VM](kind="VM", show=_restarting, later=_view)
+
+
+def _ending(call: Call, does: Literal["changes", "deletes"], until: Goal) -> Manner[VM]:
+    margin_s = call.deps.wait_margin_s
+    return Manner(kind="VM", show=_view, does=does, until=until, bound_s=lambda _, vm: vm.spec.grace_s + margin_s)

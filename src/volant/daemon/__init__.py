@@ -9,6 +9,7 @@ At the end: no new requests, a `bye` on every stream, turns under way finished, 
     parts    which adapters, from the settings
     server   uvicorn with our signals and socket
     facts    what `system/info` says
+    documents  where the OpenAPI documents of guests are got from
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from volant.bus import Bus
 from volant.clock import SystemClock, random_uid
 from volant.config import Settings
 from volant.daemon import parts
+from volant.daemon.documents import Documents
 from volant.daemon.engine import Engine
 from volant.daemon.facts import build, facts
 from volant.daemon.server import Server, bind, url_of
@@ -83,7 +85,7 @@ def _allow_descriptors() -> None:
 async def _serve(settings: Settings, sock: socket.socket) -> int:
     clock, rng = SystemClock(), random.Random()  # noqa: S311  spreads retries; no secret hangs on it
     bus = Bus()
-    hypervisor, network, prober = await parts.drivers(settings, clock, rng)
+    hypervisor, network, prober, pages = await parts.drivers(settings, clock, rng)
     cache = parts.cache(settings, clock)
     await cache.sweep()
     store = _open_store(settings, bus, clock, network)
@@ -109,6 +111,7 @@ async def _serve(settings: Settings, sock: socket.socket) -> int:
             info=lambda: facts(hypervisor.info, network, made),
             health=lambda: _health(engine),
             last_check=engine.last_check,
+            document=Documents(pages, cache.path).of,
             network_mode=network.mode,
             allowed_hosts=settings.allowed_host,
         )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from typing import NamedTuple
 
 from volant.clock import Clock
 from volant.config import Settings
-from volant.drivers import Hypervisor, Network, Prober
+from volant.drivers import Hypervisor, Network, Pages, Prober
+from volant.drivers.pages import SocketPages
 from volant.drivers.probes import SocketProber
 from volant.drivers.qemu import QemuHypervisor, check_host, choose
 from volant.drivers.simulated import (
@@ -14,6 +16,7 @@ from volant.drivers.simulated import (
     SimulatedHost,
     SimulatedHypervisor,
     SimulatedNetwork,
+    SimulatedPages,
     SimulatedProber,
 )
 from volant.drivers.user import UserNetwork
@@ -24,8 +27,17 @@ from volant.images.fetch import FetchPolicy
 MIB = 1 << 20
 
 
-async def drivers(settings: Settings, clock: Clock, rng: random.Random) -> tuple[Hypervisor, Network, Prober]:
-    """What runs, connects and probes guests.
+class Drivers(NamedTuple):
+    """What runs, connects, probes and reads guests."""
+
+    hypervisor: Hypervisor
+    network: Network
+    prober: Prober
+    pages: Pages
+
+
+async def drivers(settings: Settings, clock: Clock, rng: random.Random) -> Drivers:
+    """The drivers that were asked for.
 
     Raises StartupError with one sentence when the host cannot do what was asked for.
     """
@@ -34,11 +46,12 @@ async def drivers(settings: Settings, clock: Clock, rng: random.Random) -> tuple
     if settings.hypervisor == "simulated":
         host = SimulatedHost(clock, rng, behaviour=Behaviour())
         simulated = SimulatedNetwork(host, clock, settings.pool) if settings.pool else SimulatedNetwork(host, clock)
-        return SimulatedHypervisor(host, clock), simulated, SimulatedProber(host, clock)
+        hypervisor, prober = SimulatedHypervisor(host, clock), SimulatedProber(host, clock)
+        return Drivers(hypervisor, simulated, prober, SimulatedPages(host, clock))
     network = UserNetwork(pool=settings.pool) if settings.pool else UserNetwork()
     found = await check_host(settings.qemu)
     choice = await choose(settings.accelerator, found, vmm_uid=settings.vmm_uid, cache_dir=settings.data_dir / "cache")
-    hypervisor = QemuHypervisor(
+    qemu = QemuHypervisor(
         settings.data_dir / "run",
         host=found,
         accelerator=choice,
@@ -46,7 +59,7 @@ async def drivers(settings: Settings, clock: Clock, rng: random.Random) -> tuple
         vmm_uid=settings.vmm_uid,
         starts=settings.start_limit or None,
     )
-    return hypervisor, network, SocketProber(clock)
+    return Drivers(qemu, network, SocketProber(clock), SocketPages())
 
 
 def cache(settings: Settings, clock: Clock) -> ArtifactCache:

@@ -1,9 +1,10 @@
 """The HTTP server: uvicorn on our loop, with our signals and our socket.
 
-Three of its defaults are not ours. It would take the signals and raise them again after serving, so that nothing of
-ours could run at the end; it would wait for ever for an open event stream; and it would bind by itself, after the store
-is open and too late for one clear sentence. So: signals belong to the daemon, streams are told to end before
-connections are waited for, and the socket is handed in.
+Four of its defaults are not ours. It would take the signals and raise them again after serving, so that nothing of
+ours could run at the end; it would wait for ever for an open event stream; it would bind by itself, after the store
+is open and too late for one clear sentence; and it would keep whatever a client sends. So signals are the daemon's,
+streams are told to end before connections are waited for, the socket is handed in, and connections have bounds
+(`connection`).
 """
 
 from __future__ import annotations
@@ -11,28 +12,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import resource
 import socket
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import uvicorn
 
+from volant.clock import UidFactory, random_uid
+from volant.daemon.connection import Connection
 from volant.errors import StartupError
 
 BACKLOG = 2048
 GRACE_S = 1
 """How long connections may take to end after their streams were told to. A backstop: it takes milliseconds."""
+MAX_CONNECTIONS = 8192
+"""At most; and at most half of the descriptors that this process may have, because guests cost some as well."""
 
 
 class Server(uvicorn.Server):
     """Tells the streams first, and leaves the signals alone."""
 
-    def __init__(self, app: Any, stopping: asyncio.Event) -> None:
+    def __init__(self, app: Any, stopping: asyncio.Event, uids: UidFactory = random_uid) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
                 loop="none",
-                http="httptools",
+                http=partial(Connection, ids=uids, max_connections=_max_connections()),  # type: ignore[arg-type]
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -60,6 +67,10 @@ class Server(uvicorn.Server):
         """End the streams, then whatever else is open."""
         self._stopping.set()
         await super().shutdown(sockets)
+
+
+def _max_connections() -> int:
+    return min(MAX_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -190,3 +190,17 @@ class Prober(Protocol):
     async def tcp(self, address: str, port: int, timeout_s: float) -> ProbeOutcome:
         """Connect: a success when somebody takes the call and does not hang up at once."""
         ...
+
+
+class Pages(Protocol):
+    """The port to whatever fetches what guests serve.
+
+    It goes to the address and port it is given and nowhere else, and follows nothing.
+    """
+
+    async def page(self, address: str, port: int, path: str, *, max_bytes: int, timeout_s: float) -> bytes:
+        """The body of a plain 200 to GET `path` (absolute, visible ASCII), of at most `max_bytes`, in `timeout_s`.
+
+        Raises DriverUnavailable, with what the guest did instead, or DriverRefused for an address or path that is none.
+        """
+        ...

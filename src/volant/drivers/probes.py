@@ -21,15 +21,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import re
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
-from ipaddress import ip_address
+from collections.abc import Coroutine
 
 from volant.clock import Clock
+from volant.drivers.http1 import PATH, connection, get, head, is_numeric
 from volant.model.health import ProbeOutcome
 
-MAX_HEAD = 16 << 10
-"""Bytes of an answer's head. A longer one is a failure: no server that is well sends one."""
 SETTLE_S = 0.25
 """How long a connection must hold before it counts, if the timeout is not shorter. QEMU drops a call that the guest
 refuses as soon as the guest has said so, which takes milliseconds."""
@@ -48,8 +45,6 @@ _OURS = frozenset(
         errno.EPERM,
     }
 )
-_PATH = re.compile(r"/[!-~]*")
-_END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 _SUCCESS = re.compile(rb"HTTP/1\.[01] [23][0-9][0-9][ \r\n]")
 
 
@@ -61,7 +56,7 @@ class SocketProber:
 
     async def http(self, address: str, port: int, path: str, timeout_s: float) -> ProbeOutcome:
         """As the port says."""
-        if not _PATH.fullmatch(path):
+        if not PATH.fullmatch(path):
             return "unknown"
         return await self._ask(address, timeout_s, _http(address, port, path))
 
@@ -70,7 +65,7 @@ class SocketProber:
         return await self._ask(address, timeout_s, self._tcp(address, port, min(SETTLE_S, timeout_s / 2)))
 
     async def _ask(self, address: str, timeout_s: float, is_well: Coroutine[None, None, bool]) -> ProbeOutcome:
-        if not _is_numeric(address):
+        if not is_numeric(address):
             is_well.close()
             return "unknown"
         began = self._clock.monotonic()
@@ -85,7 +80,7 @@ class SocketProber:
             return "unknown" if error.errno in _OURS else "failure"
 
     async def _tcp(self, address: str, port: int, settle_s: float) -> bool:
-        async with _connection(address, port) as (reader, _):
+        async with connection(address, port) as (reader, _):
             began = self._clock.monotonic()
             try:
                 async with asyncio.timeout(settle_s):
@@ -104,44 +99,8 @@ class _HeldUp(Exception):
     """Nobody looked in time."""
 
 
-def _is_numeric(address: str) -> bool:
-    try:
-        ip_address(address)
-    except ValueError:
-        return False
-    return True
-
-
-@asynccontextmanager
-async def _connection(address: str, port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_connection(address, port, limit=MAX_HEAD)
-    try:
-        yield reader, writer
-    finally:
-        # Aborted, not closed: whatever is still to come or to go is of no interest, and nobody waits for it.
-        writer.transport.abort()
-
-
 async def _http(address: str, port: int, path: str) -> bool:
-    host = f"[{address}]" if ":" in address else address
-    request = (
-        f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: volant\r\nAccept: */*\r\nConnection: close\r\n\r\n"
-    )
-    async with _connection(address, port) as (reader, writer):
-        writer.write(request.encode())
-        return _SUCCESS.match(await _head(reader)) is not None
-
-
-async def _head(reader: asyncio.StreamReader) -> bytearray:
-    """The head of an answer; empty when it does not end within MAX_HEAD or before the connection does."""
-    head = bytearray()
-    while len(head) < MAX_HEAD:
-        chunk = await reader.read(MAX_HEAD - len(head))
-        if not chunk:
-            break
-        start = max(0, len(head) - 3)
-        head += chunk
-        # Only what is new is searched, because a guest may send its head byte by byte.
-        if _END_OF_HEAD.search(head, start):
-            return head
-    return bytearray()
+    async with connection(address, port) as (reader, writer):
+        writer.write(get(address, port, path))
+        found = await head(reader)
+        return found is not None and _SUCCESS.match(found[0]) is not None

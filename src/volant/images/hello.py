@@ -1,5 +1,7 @@
 """The demo guest: a small Linux that serves one page with its VM's name and address, and leaves when asked.
 
+Beside the page it serves the OpenAPI document of what it serves, and its manifest says where.
+
     kernel + busybox + hello_init.sh ──build_hello()──▶ out/{vmlinux, initramfs.gz, hello.json}
 
 `hello.json` is a manifest ready to be installed: its artifacts are `file:` URLs of its two neighbours, with their
@@ -28,6 +30,8 @@ from volant.images.vmlinux import uncompressed
 VERSION: Final = "1.0.0"
 PORT: Final = 8080
 MEMORY_MB: Final = 128
+DOCUMENT: Final = "/openapi.json"
+"""Where the guest serves the description of itself."""
 AGENT_PORT: Final = "org.volant.agent.0"
 """The virtio-serial port on which the guest obeys a line `shutdown` or `reboot`."""
 
@@ -73,6 +77,7 @@ def hello_manifest(kernel: Path, initramfs: Path) -> dict[str, Any]:
         "version": VERSION,
         "description": "A page with the VM's name and address, served by busybox from memory",
         "workload": {"type": "http", "port": PORT},
+        "openapi": {"path": DOCUMENT},
         "resources": {"vcpu": 1, "memory_mb": MEMORY_MB},
         "kernel": {**_source(kernel), "cmdline": CMDLINE},
         "initramfs": _source(initramfs),
@@ -95,8 +100,25 @@ def hello_initramfs(kernel: Kernel, busybox: bytes) -> bytes:
             _load_list("network", network),
             _load_list("extras", extras),
             regular("init", init, 0o755),
+            regular(f"www{DOCUMENT}", json.dumps(hello_document()).encode()),
         ]
     )
+
+
+def hello_document() -> dict[str, Any]:
+    """The OpenAPI document of the guest's two pages."""
+    return {
+        "openapi": "3.0.3",
+        "info": {"title": "hello API", "version": VERSION},
+        "paths": {
+            "/": {"get": _page("Greet with the VM's name and address", "text/html")},
+            DOCUMENT: {"get": _page("Describe this API", "application/json")},
+        },
+    }
+
+
+def _page(summary: str, media: str) -> dict[str, Any]:
+    return {"summary": summary, "responses": {"200": {"description": "The page.", "content": {media: {}}}}}
 
 
 def _load_list(name: str, modules: Sequence[Module]) -> Entry:

@@ -6,6 +6,7 @@ and none for a rolled-back one (E3). `revision` orders them over the whole store
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -13,9 +14,10 @@ from msgspec import Struct
 
 from volant.clock import Instant, Uid, rfc3339
 from volant.model.deployment import Deployment
-from volant.model.meta import Key, Kind, Owner
+from volant.model.meta import Key, Kind, Owner, Time
 from volant.model.objects import Object
 from volant.model.plugin import Plugin
+from volant.model.summary import Summary, changes
 
 EventType = Literal[
     "vm.created",
@@ -64,10 +66,14 @@ class Happening(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class EventData(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The `data:` line of the stream: the reference's fields first, then ours."""
+    """What an event says: the `data` of a stream.
+
+    `previous` and `new` hold what the write changed; `new` is absent when the object is gone, `previous` when it was
+    not there before.
+    """
 
     name: str
-    timestamp: str
+    timestamp: Time
     plugin: str | None = None
     ip: str | None = None
     kind: Kind | None = None
@@ -77,6 +83,9 @@ class EventData(Struct, frozen=True, kw_only=True, omit_defaults=True):
     replicas: int | None = None
     ready_replicas: int | None = None
     owner: str | None = None
+    labels: dict[str, str] = {}
+    previous: Summary | None = None
+    new: Summary | None = None
     actor: str | None = None
     reason: str | None = None
     message: str | None = None
@@ -86,7 +95,8 @@ class EventData(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Committed(Struct, frozen=True, kw_only=True, gc=False):
     """One event as the bus carries it. `data` is the encoded `EventData`, made once for every reader (W7).
 
-    `actor` is who wrote: `api` or the name of a controller.
+    `actor` is who wrote: `api` or the name of a controller. `labels` are the object's; what the write changed of them
+    is in `previous`, so that whoever follows some labels hears of an object that loses them.
     """
 
     revision: int
@@ -98,13 +108,21 @@ class Committed(Struct, frozen=True, kw_only=True, gc=False):
     at: Instant
     data: bytes
     actor: str
+    labels: Mapping[str, str] = {}
+    previous: Summary | None = None
 
 
 _ENCODER = msgspec.json.Encoder()
 
 
-def committed(obj: Object, happening: Happening, revision: int, at: Instant) -> Committed:
-    """The event of one write. Pure; called by the writer inside the transaction."""
+def committed(
+    obj: Object, happening: Happening, revision: int, at: Instant, *, old: Object | None = None, is_gone: bool = False
+) -> Committed:
+    """The event of one write. Pure; called by the writer inside the transaction.
+
+    `old` is what stood there before (None: nothing); with `is_gone` nothing stands there any more, and `obj` is what
+    did.
+    """
     meta = obj.meta
     plugin, address, replicas, ready = None, None, None, None
     if isinstance(obj, Plugin):
@@ -113,6 +131,7 @@ def committed(obj: Object, happening: Happening, revision: int, at: Instant) -> 
         plugin, replicas, ready = obj.spec.plugin, obj.spec.replicas, obj.status.ready_replicas
     else:
         plugin, address = obj.spec.plugin, obj.spec.address
+    previous, new = changes(obj, None) if is_gone else changes(old, obj)
     data = EventData(
         name=meta.name,
         timestamp=rfc3339(at),
@@ -125,6 +144,9 @@ def committed(obj: Object, happening: Happening, revision: int, at: Instant) -> 
         replicas=replicas,
         ready_replicas=ready,
         owner=meta.owner.name if meta.owner else None,
+        labels=meta.labels,
+        previous=previous,
+        new=new,
         actor=happening.actor,
         reason=happening.reason,
         message=happening.message,
@@ -140,16 +162,22 @@ def committed(obj: Object, happening: Happening, revision: int, at: Instant) -> 
         at=at,
         data=_ENCODER.encode(data),
         actor=happening.actor,
+        labels=meta.labels,
+        previous=previous,
     )
 
 
-class _Said(Struct):
+class Said(Struct, frozen=True):
+    """What a row of the log keeps in its data only."""
+
     actor: str = ""
+    labels: dict[str, str] = {}
+    previous: Summary | None = None
 
 
-_SAID = msgspec.json.Decoder(_Said)
+_SAID = msgspec.json.Decoder(Said)
 
 
-def actor_of(data: bytes) -> str:
-    """Who wrote, from the encoded `EventData`."""
-    return _SAID.decode(data).actor
+def said(data: bytes) -> Said:
+    """What an encoded `EventData` says of who wrote and of labels. Data of any earlier version can be read."""
+    return _SAID.decode(data)

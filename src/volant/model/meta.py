@@ -37,6 +37,18 @@ LabelValue = Annotated[str, Constraint(pattern=r"^[ -~]*$(?!\n)", max_length=63,
 Labels = Annotated[dict[LabelKey, LabelValue], Constraint(max_length=64, description="At most 64 labels.")]
 
 
+class Misfit(ValueError):
+    """A field that does not fit the others: a JSON pointer to it, from the Struct that says so, and why."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+Time = Annotated[str, Constraint(extra_json_schema={"format": "date-time"})]
+"""An instant as clients read it: RFC 3339, UTC."""
+
+
 class Key(NamedTuple):
     """Which object: what queues carry."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -15,7 +17,13 @@ Object = VM | Deployment | Plugin
 
 KINDS: dict[Kind, type[VM] | type[Deployment] | type[Plugin]] = {"VM": VM, "Deployment": Deployment, "Plugin": Plugin}
 
-_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(cls) for kind, cls in KINDS.items()}
+KEPT = 32
+"""Plugins that are decoded once for many readings of the same bytes."""
+
+_DECODERS: dict[str, Callable[[bytes], Any]] = {kind: msgspec.json.Decoder(cls).decode for kind, cls in KINDS.items()}
+# A plugin may hold a large document, is read at each step of each of its VMs, and hardly ever changes. What was decoded
+# is immutable and told apart by its bytes alone: two readers may share it, and nobody sees an old one.
+_DECODERS["Plugin"] = lru_cache(maxsize=KEPT)(_DECODERS["Plugin"])
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -26,5 +34,5 @@ def encode(obj: Object) -> bytes:
 
 def decode(kind: str, doc: bytes) -> Object:
     """What `encode` was given."""
-    decoded: Object = _DECODERS[kind].decode(doc)
+    decoded: Object = _DECODERS[kind](doc)
     return decoded

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from msgspec import Meta as Constraint
 from msgspec import Struct, field
 
 from volant.model.conditions import Conditions
+from volant.model.document import OpenApi
 from volant.model.health import HealthCheck, Port, Target
-from volant.model.meta import Labels, Meta, Name
-from volant.model.vm import Resources
+from volant.model.meta import Labels, Meta, Misfit, Name
+from volant.model.vm import CloudInit, Env, NetworkConfig, Resources, UserData, check_env
 
 ArtifactState = Literal["pending", "downloading", "ready", "error"]
 Role = Literal["kernel", "initramfs", "rootfs"]
@@ -72,7 +74,10 @@ class Workload(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
 
 
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What users install."""
+    """What users install. `network`, `cloud_init` and `env` are what its VMs have unless they ask for something else.
+
+    `cloud_init` as a string is its `user_data` alone.
+    """
 
     name: Name
     version: Annotated[str, Constraint(min_length=1, max_length=64)]
@@ -83,20 +88,40 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     initramfs: Source | None = None
     rootfs: Rootfs | None = None
     health_check: HealthCheck | None = None
+    openapi: OpenApi | None = None
+    network: NetworkConfig | None = None
+    cloud_init: CloudInit | UserData | None = None
+    env: Env = {}
     labels: Labels = {}
 
     def __post_init__(self) -> None:
+        misfit = next(self._misfits(), None)
+        if misfit is not None:
+            raise misfit
+
+    def _misfits(self) -> Iterator[Misfit]:
         if self.initramfs is None and self.rootfs is None:
-            raise ValueError("a plugin needs an initramfs or a rootfs")
+            yield Misfit("", "a plugin needs an initramfs or a rootfs")
         if self.initramfs is not None and self.kernel is None:
-            raise ValueError("an initramfs needs a kernel")
+            yield Misfit("/kernel", "an initramfs needs a kernel")
         if self.workload.type != "none" and self.workload.port is None:
-            raise ValueError(f"a workload of type {self.workload.type} needs a port")
+            yield Misfit("/workload/port", f"a workload of type {self.workload.type} needs a port")
         target = self.probe_target()
         if self.health_check is not None and target is None:
-            raise ValueError("a health_check needs a type and a port where the workload has none")
+            yield Misfit("/health_check", "a health_check needs a type and a port where the workload has none")
         if target is not None and target.type == "tcp" and target.path != "/":
-            raise ValueError("a health_check of type tcp has no path")
+            yield Misfit("/health_check/path", "a health_check of type tcp has no path")
+        if self.openapi is not None and self.openapi.path is not None and self.openapi_port() is None:
+            yield Misfit("/openapi/port", "a path of openapi needs a port where the workload has none")
+        try:
+            check_env(self.env)
+        except Misfit as misfit:
+            yield misfit
+
+    def openapi_port(self) -> int | None:
+        """The guest's port on which its OpenAPI document is asked for; None when nobody asks the guest."""
+        said = self.openapi
+        return None if said is None or said.path is None else said.port or self.workload.port
 
     def probe_target(self) -> Target | None:
         """What the probes of a guest ask: its health check, with the workload's own where that leaves something out."""
@@ -109,7 +134,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     def ports(self) -> tuple[int, ...]:
         """The guest's ports that are published, each once: that of the workload first."""
         target = self.probe_target()
-        wanted = (self.workload.port, target.port if target is not None else None)
+        wanted = (self.workload.port, target.port if target is not None else None, self.openapi_port())
         return tuple(dict.fromkeys(port for port in wanted if port is not None))
 
     def sources(self) -> dict[Role, Source]:

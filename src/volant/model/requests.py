@@ -16,14 +16,19 @@ from msgspec import Meta as Constraint
 
 from volant.model.deployment import MAX_NAME, Replicas
 from volant.model.meta import NAME_PATTERN, Labels, Name
+from volant.model.plugin import Manifest
 from volant.model.vm import (
     CloudInit,
+    Env,
     MemoryMb,
     NetworkConfig,
     Resources,
     RestartPolicy,
+    SeedText,
+    UserData,
     Vcpu,
     VMConfig,
+    check_env,
 )
 
 DeploymentName = Annotated[
@@ -44,25 +49,86 @@ class AskedResources(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     memory_mb: MemoryMb | UnsetType = UNSET
 
 
+class AskedCloudInit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What cloud-init is told, of which any part may be left to the plugin."""
+
+    enabled: bool | None = None
+    user_data: UserData | None = None
+    meta_data: SeedText | None = None
+    network_config: SeedText | None = None
+
+
 class AskedConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A VM's config of which any part may be left out."""
+    """A VM's config of which any part may be left out. `cloud_init` as a string is its `user_data` alone."""
 
     resources: AskedResources = field(default_factory=AskedResources)
     network: NetworkConfig = field(default_factory=NetworkConfig)
-    cloud_init: CloudInit | None = None
+    cloud_init: AskedCloudInit | UserData | None = None
+    env: Env = {}
+
+    def __post_init__(self) -> None:
+        check_env(self.env)
 
 
-def resolve(asked: AskedConfig, defaults: Resources) -> VMConfig:
-    """The config of a VM: what was asked for, and for the rest `defaults`, the plugin's own."""
-    resources = Resources(
-        vcpu=defaults.vcpu if asked.resources.vcpu is UNSET else asked.resources.vcpu,
-        memory_mb=defaults.memory_mb if asked.resources.memory_mb is UNSET else asked.resources.memory_mb,
+def resolve(asked: AskedConfig, manifest: Manifest) -> VMConfig:
+    """The config of a VM: what was asked for, and for the rest what the plugin says.
+
+    Part by part, and of `env` name by name; null is as good as left out. Raises Misfit at `/env` when there is more in
+    it than a VM may have.
+    """
+    defaults, said = manifest.resources, asked.resources
+    env = {**manifest.env, **asked.env}
+    check_env(env)
+    return VMConfig(
+        resources=Resources(
+            vcpu=defaults.vcpu if said.vcpu is UNSET else said.vcpu,
+            memory_mb=defaults.memory_mb if said.memory_mb is UNSET else said.memory_mb,
+        ),
+        network=_network(asked.network, manifest.network),
+        cloud_init=_cloud_init(cloud_init_of(asked.cloud_init), cloud_init_of(manifest.cloud_init)),
+        env=env,
     )
-    return VMConfig(resources=resources, network=asked.network, cloud_init=asked.cloud_init)
+
+
+def cloud_init_of(told: AskedCloudInit | CloudInit | str | None) -> AskedCloudInit:
+    """Either form as parts."""
+    if isinstance(told, CloudInit):
+        return AskedCloudInit(
+            enabled=told.enabled,
+            user_data=told.user_data,
+            meta_data=told.meta_data,
+            network_config=told.network_config,
+        )
+    return AskedCloudInit(user_data=told) if isinstance(told, str) else told or AskedCloudInit()
+
+
+def _network(asked: NetworkConfig, default: NetworkConfig | None) -> NetworkConfig:
+    if default is None or asked.mode not in (None, default.mode):
+        return asked  # because the name of a bridge means nothing in another mode
+    return NetworkConfig(mode=default.mode, bridge_name=asked.bridge_name or default.bridge_name)
+
+
+def _cloud_init(asked: AskedCloudInit, default: AskedCloudInit) -> CloudInit | None:
+    if asked == default == AskedCloudInit():
+        return None
+    enabled = asked.enabled if asked.enabled is not None else default.enabled
+    return CloudInit(
+        enabled=enabled is not False,
+        user_data=_either(asked.user_data, default.user_data),
+        meta_data=_either(asked.meta_data, default.meta_data),
+        network_config=_either(asked.network_config, default.network_config),
+    )
+
+
+def _either(asked: str | None, default: str | None) -> str | None:
+    return default if asked is None else asked
 
 
 class NewVM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`POST /vms`."""
+    """`POST /vms`: A VM to be made and started.
+
+    `restart_policy` says what becomes of it when its guest ends without being asked to.
+    """
 
     name: Name
     plugin: Name
@@ -73,7 +139,7 @@ class NewVM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class NewDeployment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`POST /deployments`. The labels are the deployment's own and those of its VMs."""
+    """`POST /deployments`: So many VMs of one plugin. The labels are the deployment's own and those of its VMs."""
 
     name: DeploymentName
     plugin: Name
@@ -84,12 +150,12 @@ class NewDeployment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Scale(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`PATCH /deployments/{name}`."""
+    """`PATCH /deployments/{name}`: How many VMs there should be from now on."""
 
     replicas: Replicas
 
 
 class Enable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`POST /plugins/{plugin}/enabled`."""
+    """`POST /plugins/{plugin}/enabled`: Whether new VMs may be made of it."""
 
     enabled: bool

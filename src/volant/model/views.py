@@ -7,13 +7,26 @@ How they are filled is in `wire`.
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 
 from volant.model.conditions import Tristate
 from volant.model.deployment import Phase
-from volant.model.meta import Owner
+from volant.model.document import SourceKind
+from volant.model.health import HealthCheck
+from volant.model.meta import Owner, Time
 from volant.model.plugin import ArtifactState
-from volant.model.vm import Endpoint, ExitReason, HealthWord, NetworkMode, Resources, RestartPolicy, StatusWord
+from volant.model.vm import (
+    Endpoint,
+    ExitReason,
+    HealthWord,
+    NetworkConfig,
+    NetworkMode,
+    Resources,
+    RestartPolicy,
+    StatusWord,
+)
 
 
 class ConditionView(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -21,7 +34,7 @@ class ConditionView(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
     type: str
     status: Tristate
-    last_update: str
+    last_update: Time
     reason: str
     message: str = ""
     observed_generation: int
@@ -39,29 +52,49 @@ class CloudInitView(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     enabled: bool
     user_data: str | None = None
+    meta_data: str | None = None
+    network_config: str | None = None
 
 
 class ConfigView(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`GET /vms/{name}/config`; for a deployment, what its VMs are made with."""
+    """What a VM is booted with next; of a deployment, what its VMs are made with."""
 
     resources: Resources
     network: NetworkView
     cloud_init: CloudInitView | None = None
+    env: dict[str, str] = {}
     restart_required: bool | None = None
+
+
+class ChangeView(Struct, frozen=True, kw_only=True):
+    """What stood at one path, and what stands there since. Null: nothing. Of a secret there is a digest."""
+
+    old: Any
+    new: Any
+
+
+class ConfigChangeView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One entry of `GET /vms/{name}/config/history`. `changes` is by dotted path; `{"created": true}` is the oldest."""
+
+    timestamp: Time
+    changes: dict[str, ChangeView | bool]
+    author: str
+    request_id: str | None = None
+    generation: int
 
 
 class HealthView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The outcome of the probes."""
 
     status: HealthWord
-    last_check: str | None = None
+    last_check: Time | None = None
 
 
 class ExitView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How the last guest ended."""
 
     reason: ExitReason
-    at: str
+    at: Time
     code: int | None = None
     message: str = ""
 
@@ -74,7 +107,7 @@ class VMView(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     plugin: str
     ip: str | None = None
     pid: int | None = None
-    created_at: str
+    created_at: Time
     resources: Resources
     health: HealthView | None = None
     uid: str
@@ -85,9 +118,9 @@ class VMView(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     restart_policy: RestartPolicy
     restart_required: bool
     restarts: int
-    started_at: str | None = None
-    next_restart_at: str | None = None
-    deleting_since: str | None = None
+    started_at: Time | None = None
+    next_restart_at: Time | None = None
+    deleting_since: Time | None = None
     exit: ExitView | None = None
     endpoints: tuple[Endpoint, ...] = ()
     node: str | None = None
@@ -112,7 +145,7 @@ class DeploymentView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     replicas: int
     ready_replicas: int
     vms: list[str]
-    created_at: str
+    created_at: Time
     scaling: bool
     status: DeploymentStatusView
     uid: str
@@ -121,7 +154,7 @@ class DeploymentView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     labels: dict[str, str] = {}
     restart_policy: RestartPolicy
     config: ConfigView
-    deleting_since: str | None = None
+    deleting_since: Time | None = None
 
 
 class WorkloadView(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -141,6 +174,15 @@ class ArtifactView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     message: str | None = None
 
 
+class OpenApiView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where the OpenAPI document of a guest's own API comes from: `GET /vms/{name}/openapi` has the document."""
+
+    source: SourceKind
+    file: str | None = None
+    path: str | None = None
+    port: int | None = None
+
+
 class PluginView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A plugin as the API shows it."""
 
@@ -149,19 +191,24 @@ class PluginView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     description: str
     workload: WorkloadView
     resources: Resources
-    installed_at: str
+    installed_at: Time
     enabled: bool
     artifacts: dict[str, ArtifactView]
     uid: str
     generation: int
     revision: int
     labels: dict[str, str] = {}
-    deleting_since: str | None = None
+    health_check: HealthCheck | None = None
+    openapi: OpenApiView | None = None
+    network: NetworkConfig | None = None
+    cloud_init: CloudInitView | None = None
+    env: dict[str, str] = {}
+    deleting_since: Time | None = None
     conditions: tuple[ConditionView, ...] = ()
 
 
 class PluginNames(Struct, frozen=True, kw_only=True):
-    """`GET /plugins`."""
+    """`GET /plugins`: Their names, in the order of installation."""
 
     plugins: list[str]
 

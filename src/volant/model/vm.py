@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 from volant.clock import Instant
 from volant.model.conditions import Conditions, condition
-from volant.model.meta import Meta
+from volant.model.meta import Meta, Misfit
 
 Power = Literal["running", "stopped"]
 RestartPolicy = Literal["always", "on_failure", "never"]
@@ -42,27 +42,57 @@ class Resources(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     memory_mb: MemoryMb = 256
 
 
+BridgeName = Annotated[
+    str,
+    Constraint(
+        pattern=r"^[a-z0-9][a-z0-9-]{0,14}$(?!\n)",
+        description="An interface name: letters, digits, '-', at most 15.",
+    ),
+]
+
+
 class NetworkConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """How the guest is attached. Left out: as the daemon's `--network` says."""
 
     mode: NetworkMode | None = None
-    bridge_name: (
-        Annotated[
-            str,
-            Constraint(
-                pattern=r"^[a-z0-9][a-z0-9-]{0,14}$(?!\n)",
-                description="An interface name: letters, digits, '-', at most 15.",
-            ),
-        ]
-        | None
-    ) = None
+    bridge_name: BridgeName | None = None
+
+
+UserData = Annotated[str, Constraint(max_length=65536, description="User data for cloud-init, as it stands.")]
+SeedText = Annotated[str, Constraint(max_length=16384, description="A file of cloud-init's seed, as it stands.")]
 
 
 class CloudInit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What cloud-init in the guest is told."""
 
     enabled: bool = True
-    user_data: Annotated[str, Constraint(max_length=65536)] | None = None
+    user_data: UserData | None = None
+    meta_data: SeedText | None = None
+    network_config: SeedText | None = None
+
+
+MAX_VARIABLES = 64
+MAX_ENV_BYTES = 32 << 10
+
+EnvName = Annotated[
+    str,
+    Constraint(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$(?!\n)",
+        description="The name of a variable: letters, digits and '_', no digit first, at most 128 characters.",
+    ),
+]
+EnvValue = Annotated[
+    str,
+    Constraint(
+        pattern=r"^[^\x00\r\n]*$(?!\n)",
+        max_length=8192,
+        description="One line of text without NUL, at most 8192 characters.",
+    ),
+]
+Env = Annotated[
+    dict[EnvName, EnvValue],
+    Constraint(max_length=MAX_VARIABLES, description=f"Environment variables, at most {MAX_VARIABLES}."),
+]
 
 
 class VMConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -71,6 +101,16 @@ class VMConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     resources: Resources = field(default_factory=Resources)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     cloud_init: CloudInit | None = None
+    env: Env = {}
+
+
+def check_env(env: dict[str, str]) -> None:
+    """Raises Misfit at `/env` for more variables or more text than a VM may have."""
+    if len(env) > MAX_VARIABLES:
+        raise Misfit("/env", f"expected at most {MAX_VARIABLES} variables in all, not {len(env)}")
+    size = sum(len(name.encode()) + len(value.encode()) for name, value in env.items())
+    if size > MAX_ENV_BYTES:
+        raise Misfit("/env", f"expected at most {MAX_ENV_BYTES} bytes in all, not {size}")
 
 
 class VMSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -200,9 +240,15 @@ def is_ready(vm: VM) -> bool:
     return status_word(vm) == "running" and ready is not None and ready.status == "true"
 
 
+def running_config(vm: VM) -> VMConfig:
+    """The config of the guest that runs; while none does, the one asked for, which the next guest gets."""
+    status = vm.status
+    return status.booted.config if status.booted is not None and status.pid is not None else vm.spec.config
+
+
 def restart_required(vm: VM) -> bool:
     """Whether the running guest was booted with another config than the one asked for now. Clears itself."""
-    return vm.status.booted is not None and vm.status.pid is not None and vm.status.booted.config != vm.spec.config
+    return running_config(vm) != vm.spec.config
 
 
 ERROR_REASONS = frozenset({"DriverRefused", "ArtifactRefused", "PluginMissing", "PluginFailed", "Exited"})

@@ -14,11 +14,15 @@ from functools import lru_cache
 from volant.clock import Instant, rfc3339
 from volant.model.conditions import Conditions
 from volant.model.deployment import Deployment, is_scaling, phase
+from volant.model.document import OpenApi
+from volant.model.history import ConfigChange
 from volant.model.plugin import Artifact, Plugin
 from volant.model.views import (
     ArtifactView,
+    ChangeView,
     CloudInitView,
     ConditionView,
+    ConfigChangeView,
     ConfigView,
     DeploymentStatusView,
     DeploymentView,
@@ -26,6 +30,7 @@ from volant.model.views import (
     HealthView,
     HostResources,
     NetworkView,
+    OpenApiView,
     PluginView,
     Stats,
     SystemFacts,
@@ -33,7 +38,17 @@ from volant.model.views import (
     VMView,
     WorkloadView,
 )
-from volant.model.vm import VM, CloudInit, Exit, Health, NetworkMode, VMConfig, restart_required, status_word
+from volant.model.vm import (
+    VM,
+    CloudInit,
+    Exit,
+    Health,
+    NetworkMode,
+    VMConfig,
+    restart_required,
+    running_config,
+    status_word,
+)
 
 _written = lru_cache(maxsize=4096)(rfc3339)
 """Most instants of an object do not change from one reading to the next, and writing one costs a microsecond."""
@@ -53,7 +68,7 @@ def vm_view(vm: VM, last_check: Instant | None = None) -> VMView:
         ip=spec.address,
         pid=status.pid,
         created_at=_written(meta.created_at),
-        resources=spec.config.resources,
+        resources=running_config(vm).resources,
         health=_health(status.health, last_check) if status.health else None,
         uid=meta.uid,
         generation=meta.generation,
@@ -78,6 +93,21 @@ def vm_view(vm: VM, last_check: Instant | None = None) -> VMView:
 def vm_config_view(vm: VM, default_mode: NetworkMode) -> ConfigView:
     """A VM's config in wire form, with whether the running guest still has another one."""
     return _config(vm.spec.config, default_mode, is_behind=restart_required(vm))
+
+
+def config_change_view(change: ConfigChange) -> ConfigChangeView:
+    """One entry of the history of a VM's config in wire form."""
+    said = {
+        path: sides if isinstance(sides, bool) else ChangeView(old=sides["old"], new=sides["new"])
+        for path, sides in change.changes.items()
+    }
+    return ConfigChangeView(
+        timestamp=_written(change.at),
+        changes=said,
+        author=change.author,
+        request_id=change.request_id,
+        generation=change.generation,
+    )
 
 
 def deployment_view(
@@ -125,6 +155,11 @@ def plugin_view(plugin: Plugin) -> PluginView:
         generation=meta.generation,
         revision=meta.revision,
         labels=meta.labels,
+        health_check=manifest.health_check,
+        openapi=_openapi(manifest.openapi, manifest.openapi_port()) if manifest.openapi else None,
+        network=manifest.network,
+        cloud_init=_told(manifest.cloud_init),
+        env=manifest.env,
         deleting_since=_time(meta.deleting_since),
         conditions=_conditions(status.conditions),
     )
@@ -174,12 +209,28 @@ def _config(config: VMConfig, default_mode: NetworkMode, *, is_behind: bool | No
         resources=config.resources,
         network=NetworkView(mode=network.mode or default_mode, bridge_name=network.bridge_name),
         cloud_init=_cloud_init(config.cloud_init) if config.cloud_init else None,
+        env=config.env,
         restart_required=is_behind,
     )
 
 
 def _cloud_init(told: CloudInit) -> CloudInitView:
-    return CloudInitView(enabled=told.enabled, user_data=told.user_data)
+    return CloudInitView(
+        enabled=told.enabled,
+        user_data=told.user_data,
+        meta_data=told.meta_data,
+        network_config=told.network_config,
+    )
+
+
+def _told(told: CloudInit | str | None) -> CloudInitView | None:
+    if told is None:
+        return None
+    return CloudInitView(enabled=True, user_data=told) if isinstance(told, str) else _cloud_init(told)
+
+
+def _openapi(said: OpenApi, port: int | None) -> OpenApiView:
+    return OpenApiView(source=said.source, file=said.file, path=said.path, port=port)
 
 
 def _health(health: Health, last_check: Instant | None) -> HealthView:

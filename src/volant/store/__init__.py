@@ -6,15 +6,33 @@ see the last commit: there is no cache that could be older.
 
     Store           open it, read it, write to it
     Transaction     what a job may do
+    Filter          which objects a list is of
+    Rows            the look-ups that the two have in common
+    Remembered      a request that came with an Idempotency-Key, and the answer it was Given
     DataDirLock     one daemon a data directory
 
 Nothing of SQLite or peewee leaves this room: errors are those of `volant.errors`, values those of `volant.model`. There
 is deliberately no query language and no update without a reason: each write names the event it is.
 """
 
+from volant.store.idempotency import Given, Remembered
 from volant.store.lease import DataDirLock
+from volant.store.rows import Rows
 from volant.store.store import Store
 from volant.store.transaction import Transaction
-from volant.store.values import Child, StoreSettings, Tally
+from volant.store.values import Child, Column, Filter, Position, StoreSettings, Tally
 
-__all__ = ["Child", "DataDirLock", "Store", "StoreSettings", "Tally", "Transaction"]
+__all__ = [
+    "Child",
+    "Column",
+    "DataDirLock",
+    "Filter",
+    "Given",
+    "Position",
+    "Remembered",
+    "Rows",
+    "Store",
+    "StoreSettings",
+    "Tally",
+    "Transaction",
+]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from volant.clock import Instant, Uid
 from volant.errors import Gone, Invalid
-from volant.model.event import Committed, actor_of
+from volant.model.event import Committed, said
 from volant.model.meta import Key, Owner
 from volant.store.database import Execute, Row
 from volant.store.rows import Select
@@ -44,6 +44,7 @@ def events_after(select: Select, revision: int, limit: int) -> list[Committed]:
     if oldest != revision:
         raise Gone(
             f"cannot resume after revision {revision}: events up to {oldest} are no longer kept",
+            code="event_gone",
             details={"oldest": oldest, "asked": revision},
         )
     return [_committed(row) for row in rows]
@@ -79,6 +80,7 @@ def _last_before(execute: Execute, since: Instant, at_most: int) -> int | None:
 
 def _committed(row: Row) -> Committed:
     revision, kind_of_event, kind, name, uid, owner_kind, owner_name, owner_uid, plugin, at, data = row
+    more = said(data)
     return Committed(
         revision=revision,
         type=kind_of_event,
@@ -88,5 +90,7 @@ def _committed(row: Row) -> Committed:
         plugin=plugin,
         at=at,
         data=data,
-        actor=actor_of(data),
+        actor=more.actor,
+        labels=more.labels,
+        previous=more.previous,
     )

@@ -14,15 +14,16 @@ from volant.clock import Uid
 from volant.errors import NotFound, Unavailable
 from volant.model.deployment import Deployment
 from volant.model.event import Committed
+from volant.model.history import ConfigChange
 from volant.model.meta import Key, Kind
 from volant.model.objects import Object, decode
 from volant.model.plugin import Plugin
 from volant.model.vm import VM
-from volant.store import eventlog
+from volant.store import eventlog, history, listing
 from volant.store.database import DATABASE_ERRORS, Connection, Row, meaning
 from volant.store.rows import Rows
 from volant.store.transaction import changed
-from volant.store.values import Tally
+from volant.store.values import Column, Filter, Position, Tally
 
 Obj = TypeVar("Obj", bound=Object)
 
@@ -80,6 +81,37 @@ class Reading(Rows):
         """How many there are of a kind; made from one plugin; that are running, or are not."""
         return int(self._select(*_query("count(*)", kind, plugin=plugin, is_running=running))[0][0])
 
+    def rows(
+        self,
+        asked: Filter,
+        column: Column = "seq",
+        *,
+        is_descending: bool = False,
+        after: Position | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[tuple[Position, int]]:
+        """Position in the order of `column`, and revision, of the objects that a filter lets through.
+
+        Of those that stand after `after` the first `limit`, without `offset` of them. Reads no document.
+        """
+        bound = -1 if limit is None else limit
+        return listing.rows(
+            self._select, asked, column, is_descending=is_descending, after=after, limit=bound, offset=offset
+        )
+
+    def how_many(self, asked: Filter) -> int:
+        """How many objects a filter lets through."""
+        return listing.how_many(self._select, asked)
+
+    def read_at(self, kind: Kind, column: Column, position: Position) -> Object | None:
+        """The object of a kind at a position that `rows` gave, or None when it is gone."""
+        return listing.read_at(self._select, kind, column, position)
+
+    def revisions(self, uids: Sequence[Uid]) -> dict[Uid, int]:
+        """The revision of each of those objects that is there. Reads no document."""
+        return listing.revisions(self._select, uids)
+
     def tally(self, owner: Uid) -> Tally:
         """How many VMs an owner has, and in what state. Reads an index and no document."""
         return Tally(*self._select(_TALLY, (owner,))[0])
@@ -95,6 +127,10 @@ class Reading(Rows):
         for a revision that nobody was given yet.
         """
         return eventlog.events_after(self._select, revision, limit)
+
+    def config_history(self, uid: Uid, limit: int | None = None) -> list[ConfigChange]:
+        """What changed of a VM's config, newest first; the last entry says that it was created, unless it is cut."""
+        return [history.entry(row) for row in self._select(history.SELECT, (uid, -1 if limit is None else limit))]
 
     def confirm(self, obj: Object) -> None:
         """The store still holds exactly this object, or Conflict. For the moment before a step that destroys (V12)."""

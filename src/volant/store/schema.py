@@ -3,6 +3,7 @@
     objects      one row an object: the document, and beside it the columns that are looked up or counted
     events       one row a committed write, by revision: the outbox that bus, streams and history are fed from
     addresses    who holds which address          free_ranges    which addresses nobody holds
+    config_changes  what changed of a VM's config    idempotency  answers to writes that carried a key
     head         one row: the last revision, where the event log begins, which pool the addresses are of
 
 The version is SQLite's `user_version`; every database, a fresh one too, gets where it is by the same numbered
@@ -15,6 +16,7 @@ running it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -137,6 +139,7 @@ class ConfigChangeRow(Model):
     at = DoubleField()
     author = TextField()
     request_id = TextField(null=True)
+    generation = IntegerField()
     changes = BlobField()
 
     class Meta:  # noqa: D106 -- because its meaning is peewee's
@@ -146,9 +149,10 @@ class ConfigChangeRow(Model):
 
 
 class IdempotencyRow(Model):
-    """The answer to a write that came with an Idempotency-Key. `status` is null until there is one.
+    """The answer to a write that came with an Idempotency-Key.
 
-    `key` is the caller's, `fingerprint` a digest of method, path, query and body; `uid` the object it wrote.
+    Until there is one `status` is null, and `body` says what the write waits for. `key` is the caller's, `fingerprint`
+    a digest of method, path, query and body; `uid` the object it wrote.
     """
 
     key = TextField(primary_key=True)
@@ -167,6 +171,14 @@ class IdempotencyRow(Model):
 def _make_config_changes(connection: Connection) -> None:
     with connection.db.bind_ctx((ConfigChangeRow,)):
         connection.db.create_tables((ConfigChangeRow,), safe=False)
+    # So that every history has a beginning: that of a VM which was there before is what its document says of it.
+    for uid, doc in connection.select("SELECT uid, doc FROM objects WHERE kind = 'VM' ORDER BY seq"):
+        meta = json.loads(doc)["meta"]
+        author = "deployment" if meta.get("owner") else "api"
+        connection.execute(
+            "INSERT INTO config_changes (uid, at, author, generation, changes) VALUES (?, ?, ?, 1, ?)",
+            (uid, meta["created_at"], author, b'{"created":true}'),
+        )
 
 
 def _make_idempotency(connection: Connection) -> None:

@@ -25,8 +25,9 @@ from volant.model.meta import Kind
 from volant.model.objects import Object
 from volant.model.plugin import PluginSpec, PluginStatus
 from volant.model.vm import VMSpec, VMStatus
-from volant.store import addresses, rows
+from volant.store import addresses, history, idempotency, rows
 from volant.store.database import Execute, Row
+from volant.store.idempotency import Given, Remembered
 from volant.store.rows import Rows
 
 Obj = TypeVar("Obj", bound=Object)
@@ -86,6 +87,7 @@ class Transaction(Rows):
         except sqlite3.IntegrityError as error:
             raise self._taken(new) from error
         self._spare.pop(new.meta.uid, None)
+        history.begun(self._execute, new, happening, self.now)
         self._tell(new, happening)
         return new
 
@@ -149,6 +151,18 @@ class Transaction(Rows):
             new = replace(current, meta=replace(current.meta, finalizers=left))
             self._rewrite(current, new, replace(happening, type=UPDATED[new.meta.kind]))
 
+    def remembered(self, key: str) -> Remembered | None:
+        """What is known of the request that came with this Idempotency-Key."""
+        return idempotency.find(self._execute, key, self.now)
+
+    def remember(self, key: str, record: Remembered) -> None:
+        """Keep a request for a day, from now on."""
+        idempotency.keep(self._execute, key, record, self.now)
+
+    def complete(self, key: str, record: Remembered, given: Given) -> None:
+        """Add its answer to what is known of a request."""
+        idempotency.complete(self._execute, key, record, given)
+
     def touch(self) -> None:
         """Write to the disk without changing anything that can be read."""
         self._execute("UPDATE head SET probes = probes + 1")
@@ -179,17 +193,19 @@ class Transaction(Rows):
         self._execute(rows.UPDATE, rows.update_row(new))
         if rows.plugin_of(old) != rows.plugin_of(new):
             self._execute(rows.SET_PLUGIN, (rows.plugin_of(new), new.meta.uid))
-        self._tell(new, happening)
+        history.changed(self._execute, old, new, happening, self.now)
+        self._tell(new, happening, old)
         return new
 
     def _remove(self, obj: Object, happening: Happening) -> None:
         self._execute(rows.DELETE, (obj.meta.uid,))
         addresses.release(self._execute, obj.meta.uid)
-        self._tell(obj, happening)
+        history.forgotten(self._execute, obj)
+        self._tell(obj, happening, obj, is_gone=True)
 
-    def _tell(self, obj: Object, happening: Happening) -> None:
+    def _tell(self, obj: Object, happening: Happening, old: Object | None = None, *, is_gone: bool = False) -> None:
         self.revision += 1
-        self.events.append(committed(obj, happening, self.revision, self.now))
+        self.events.append(committed(obj, happening, self.revision, self.now, old=old, is_gone=is_gone))
 
     def _claim_address(self, obj: Object) -> None:
         address, uid = rows.address_of(obj), obj.meta.uid

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 
 from volant.clock import Uid
+from volant.model.meta import Kind
 
 
 class StoreSettings(Struct, frozen=True, kw_only=True):
@@ -46,3 +47,25 @@ class Tally(NamedTuple):
     running: int
     ready: int
     deleting: int
+
+
+Column = Literal["seq", "name"]
+"""What a list may be read in the order of: that of creation, or the name. Neither ever changes, so neither does a
+position in it."""
+
+Position = int | str
+"""Where an object stands in such an order."""
+
+
+class Filter(Struct, frozen=True, kw_only=True):
+    """Which objects of a kind a list is of; every condition must hold.
+
+    `owners`: each must be the owner, None being nobody. `name_part` is somewhere in the name. `is_running` is that of
+    a VM's row.
+    """
+
+    kind: Kind
+    plugin: str | None = None
+    owners: tuple[Uid | None, ...] = ()
+    name_part: str | None = None
+    is_running: bool | None = None

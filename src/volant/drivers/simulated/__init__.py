@@ -4,6 +4,7 @@
     SimulatedHypervisor  a driver to it; keeps nothing but the hints nobody has taken yet
     SimulatedNetwork     the same for the network
     SimulatedProber      the same for probes
+    SimulatedPages       the same for what guests serve
     Behaviour, Faults    what one guest does; how often guests do what
 
 It is a product, not a test double: `volant serve --hypervisor simulated`, the examples, the simulations and the scale
@@ -19,6 +20,7 @@ from volant.drivers.simulated.behaviour import Answers, Behaviour, Faults
 from volant.drivers.simulated.host import FIRST_PID, Script, SimulatedHost
 from volant.drivers.simulated.hypervisor import SimulatedHypervisor
 from volant.drivers.simulated.network import SimulatedNetwork
+from volant.drivers.simulated.pages import SimulatedPages
 from volant.drivers.simulated.prober import SimulatedProber
 
 __all__ = [
@@ -30,5 +32,6 @@ __all__ = [
     "SimulatedHost",
     "SimulatedHypervisor",
     "SimulatedNetwork",
+    "SimulatedPages",
     "SimulatedProber",
 ]

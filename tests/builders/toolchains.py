@@ -1,0 +1,67 @@
+"""Tools that a machine may lack. A test that needs one says so here, and is reported as not run when it is not there.
+
+This is the only place that may skip, and only for what is no part of Volant: a missing compiler says nothing about the
+code under test, and a test that passed without it would say something false.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NPM = ROOT / ".cache" / "npm"
+NPM_S = 60
+
+PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+"""Where tools are looked for: those that Python packages bring come first."""
+
+
+def require(tool: str) -> Path:
+    """Where the tool is."""
+    found = shutil.which(tool, path=PATH)
+    return Path(found) if found else _not_run(f"{tool} is not on this machine")
+
+
+def namespace() -> list[str]:
+    """The command before a command that gives it a network and processes of its own, which end with it."""
+    user = [] if os.geteuid() == 0 else ["--map-root-user"]
+    command = [str(require("unshare")), *user, "--net", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]
+    tried = subprocess.run([*command, "true"], capture_output=True, text=True, timeout=10, check=False)
+    return command if tried.returncode == 0 else _not_run(f"no namespace on this machine: {tried.stderr.strip()}")
+
+
+def npm_packages(*wanted: str) -> Path:
+    """The `node_modules` with these packages (`axios@1`), fetched once and kept."""
+    npm = shutil.which("npm", path=PATH) or _not_run("no npm on this machine")
+    NPM.mkdir(parents=True, exist_ok=True)
+    asked = NPM / ".asked"
+    with (NPM / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not asked.exists() or asked.read_text() != "\n".join(wanted):
+            _npm_install(npm, wanted)
+            asked.write_text("\n".join(wanted))
+    return NPM / "node_modules"
+
+
+def _npm_install(npm: str, wanted: tuple[str, ...]) -> None:
+    command = [npm, "install", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(NPM)]
+    # Without a registry this is to be known soon.
+    command += ["--fetch-retries=1", "--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=1000"]
+    try:
+        done = subprocess.run([*command, *wanted], capture_output=True, text=True, timeout=NPM_S, check=False)
+    except subprocess.TimeoutExpired:
+        _not_run(f"no npm: no registry gave {' and '.join(wanted)} within {NPM_S} s")
+    if done.returncode != 0:
+        _not_run(f"no npm: no registry gives {' and '.join(wanted)}")
+
+
+def _not_run(why: str) -> NoReturn:
+    pytest.skip(f"not run: {why}")
