@@ -74,6 +74,90 @@ async def delete(world: World, name: str) -> None:
     await world.users.delete(name)
 
 
+async def delete_by_force(world: World, name: str) -> None:
+    await world.users.delete(name, force=True)
+
+
+async def crash_and_delete(world: World, name: str) -> None:
+    await crash(world, name)
+    await delete(world, name)
+
+
+async def crash_and_stop(world: World, name: str) -> None:
+    await crash(world, name)
+    await stop(world, name)
+
+
+async def crash_and_restart(world: World, name: str) -> None:
+    await crash(world, name)
+    await start(world, name)
+
+
+async def stop_and_start(world: World, name: str) -> None:
+    await stop(world, name)
+    await start(world, name)
+
+
+async def start_and_stop(world: World, name: str) -> None:
+    await start(world, name)
+    await stop(world, name)
+
+
+async def create_and_delete(world: World, name: str) -> None:
+    await create(world, name)
+    await delete(world, name)
+
+
+async def create_and_stop(world: World, name: str) -> None:
+    await create(world, name)
+    await stop(world, name)
+
+
+async def fall_silent_and_delete(world: World, name: str) -> None:
+    world.host.mute(world.uid(name))
+    await delete(world, name)
+
+
+async def lose_the_record_and_stop(world: World, name: str) -> None:
+    world.host.lose_record(world.uid(name))
+    await stop(world, name)
+
+
+async def restart_twice(world: World, name: str) -> None:
+    await start(world, name)
+    await start(world, name)
+
+
+async def restart_and_delete(world: World, name: str) -> None:
+    await start(world, name)
+    await delete(world, name)
+
+
+async def restart_and_stop(world: World, name: str) -> None:
+    await start(world, name)
+    await stop(world, name)
+
+
+async def restart_and_crash(world: World, name: str) -> None:
+    await start(world, name)
+    await crash(world, name)
+
+
+async def stop_then_force(world: World, name: str) -> None:
+    await stop(world, name)
+    await stop_by_force(world, name)
+
+
+async def stop_and_delete(world: World, name: str) -> None:
+    await stop(world, name)
+    await delete(world, name)
+
+
+async def vanish_and_delete(world: World, name: str) -> None:
+    await vanish(world, name)
+    await delete(world, name)
+
+
 async def deploy(world: World, name: str) -> None:
     await world.users.deploy(name, 2)
 
@@ -115,10 +199,28 @@ ROLES = {
         Role("delete", runs, delete),
         Role("delete_what_hangs", hangs, delete),
         Role("delete_what_is_stopped", is_stopped, delete),
+        Role("delete_by_force", hangs, delete_by_force),
+        Role("restart_that_hangs", hangs, start),
+        Role("crash_and_delete", runs, crash_and_delete, varies=True),
+        Role("crash_and_stop", runs, crash_and_stop, varies=True),
+        Role("crash_and_restart", runs, crash_and_restart, varies=True),
+        Role("stop_and_start", runs, stop_and_start, varies=True),
+        Role("start_and_stop", is_stopped, start_and_stop, varies=True),
+        Role("create_and_delete", nobody, create_and_delete, varies=True),
+        Role("create_and_stop", nobody, create_and_stop, varies=True),
+        Role("fall_silent_and_delete", runs, fall_silent_and_delete),
+        Role("lose_the_record_and_stop", runs, lose_the_record_and_stop),
+        Role("vanish_and_delete", runs, vanish_and_delete, varies=True),
+        Role("restart_twice", runs, restart_twice, varies=True),
+        Role("restart_and_delete", runs, restart_and_delete, varies=True),
+        Role("restart_and_stop", hangs, restart_and_stop, varies=True),
+        Role("restart_and_crash", runs, restart_and_crash, varies=True),
+        Role("stop_then_force", hangs, stop_then_force),
+        Role("stop_and_delete", runs, stop_and_delete),
         Role("deploy", nobody, deploy),
         Role("grow", two_run, grow),
         Role("shrink", two_run, shrink),
-        Role("grow_and_shrink", two_run, grow_and_shrink, varies=True),
+        Role("grow_and_shrink", two_run, grow_and_shrink, varies=True, in_pairs=False),
         Role("undeploy", two_run, undeploy),
         Role("replica_crashes", two_run, replica_crashes),
     )

@@ -272,7 +272,7 @@ async def test_a_page_whose_revision_the_event_log_has_lost_is_refused(tmp_path:
         body: dict[str, Any] = answer.json()
         assert (answer.status_code, body["code"]) == (410, "page_expired")
         assert "Begin again" in body["error"]
-        assert body["details"] == {"oldest": api.store.oldest_event, "asked": 4}
+        assert body["details"]["asked"] == 4 < body["details"]["oldest"] <= api.store.oldest_event
 
 
 async def test_an_order_that_is_no_longer_kept_is_refused(tmp_path: Path) -> None:

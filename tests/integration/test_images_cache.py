@@ -311,8 +311,8 @@ async def test_without_roots_no_file_is_read(tmp_path: Path, images: Path) -> No
         await a_cache(tmp_path / "cache").ensure((images / "deep/art ifact").as_uri(), None)
 
 
-async def test_a_missing_file_is_worth_another_try(tmp_path: Path, images: Path) -> None:
-    with pytest.raises(ArtifactUnavailable, match="No such file"):
+async def test_a_missing_file_is_refused_so_that_nobody_waits_for_it(tmp_path: Path, images: Path) -> None:
+    with pytest.raises(ArtifactRefused, match="no such file"):
         await a_cache(tmp_path / "cache", roots=(images,)).ensure((images / "missing").as_uri(), None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Iterator
 
@@ -16,3 +17,12 @@ def silence() -> Iterator[None]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
     structlog.configure(**before)
+
+
+@pytest.fixture(autouse=True)
+def without_collector() -> Iterator[None]:
+    """Cycles are collected between tests: within one, looking for them takes a fifth of the time."""
+    gc.disable()
+    yield
+    gc.enable()
+    gc.collect()

@@ -18,7 +18,7 @@ from msgspec import UNSET, Struct, UnsetType
 from volant.api import pages
 from volant.api.call import Answer, Call
 from volant.api.fields import chosen, media_of
-from volant.api.ordering import COLUMNS, Asked, Columns, Continued, Values, Way, limit_of
+from volant.api.ordering import COLUMNS, Asked, Columns, Continued, Page, Values, Way, limit_of
 from volant.api.walk import Shelf
 from volant.errors import Invalid
 from volant.model.objects import Object
@@ -52,26 +52,34 @@ async def listed(call: Call, query: ListQuery, sort: str, listing: Listing[O]) -
     cut_out = chosen(query.fields, listing.view)
     is_wanted = _both(listing.is_wanted, selector_of(query.label_selector))
     cursor = pages.opened(call, query)
-    per_turn = listing.shelf.per_turn
     with call.store.snapshot() as now:
         revision = pages.first_revision(call, cursor, now)
         way = _way(call, query, sort, listing, is_wanted, cursor)
         way.walk.stretch()
         page = way.cut() if way.walk.is_done else None
-        shown = [item.body for item in page.items[:per_turn]] if page else []
-    while not way.walk.is_done:
-        await call.deps.clock.sleep(0)
-        way.walk.stretch()
-    page = page or way.cut()
-    while len(shown) < len(page.items):
-        await call.deps.clock.sleep(0)
-        shown += [item.body for item in page.items[len(shown) : len(shown) + per_turn]]
+        shown = [item.body for item in page.items[: listing.shelf.per_turn]] if page else []
+    page = page or await _walked(call, way)
+    await _show(call, page, listing.shelf.per_turn, shown)
     if cut_out is not None:
         shown = await _cut(call, cut_out, shown)
     token = None if page.last is None else pages.sealed(call, query, pages.Cursor(revision, page.last, page.order))
-    opening, closing = listing.frame
     more = pages.headers(call, page.total, revision, token)
-    return Answer(200, opening + b",".join(shown) + closing, more, media_of(query.fields))
+    return Answer(200, _framed(shown, *listing.frame), more, media_of(query.fields))
+
+
+async def _walked(call: Call, way: Way[O]) -> Page[O]:
+    """The page, when it takes more than one stretch to find it."""
+    while not way.walk.is_done:
+        await call.deps.clock.sleep(0)
+        way.walk.stretch()
+    return way.cut()
+
+
+async def _show(call: Call, page: Page[O], per_turn: int, shown: list[bytes]) -> None:
+    """What is on the page beyond what is shown already."""
+    while len(shown) < len(page.items):
+        await call.deps.clock.sleep(0)
+        shown += [item.body for item in page.items[len(shown) : len(shown) + per_turn]]
 
 
 def selector_of(text: str | UnsetType) -> Selector | None:
@@ -120,6 +128,15 @@ def _both(first: Callable[[O], bool] | None, selector: Selector | None) -> Calla
     if first is None:
         return lambda obj: matches(obj.meta.labels)
     return lambda obj: first(obj) and matches(obj.meta.labels)
+
+
+def _framed(bodies: list[bytes], opening: bytes, closing: bytes) -> bytes:
+    if not bodies:
+        return opening + closing
+    # The frame goes onto the members, because around the whole it would copy megabytes once more.
+    bodies[0] = opening + bodies[0]
+    bodies[-1] += closing
+    return b",".join(bodies)
 
 
 async def _cut(call: Call, cut_out: Callable[[bytes], bytes], bodies: list[bytes]) -> list[bytes]:

@@ -2,9 +2,9 @@
 
     source ──(position, revision)──▶ shelf, or else the store ──wanted?──▶ found
 
-A stretch is what may be done before others get their turn: a thousand objects that are at hand, or a hundred that
-have to be read. Rows come from the store piece by piece, each beginning after the last position of the one before, so a
-walk of many stretches meets everything that is there throughout, and nothing twice.
+A stretch is what may be done before others get their turn: a thousand objects that are at hand, or a few dozen that
+have to be read. Rows come from the store piece by piece, each beginning after the last position of the one before, so
+a walk of many stretches meets everything that is there throughout, and nothing twice.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ O_co = TypeVar("O_co", bound=Object, covariant=True)
 CHUNK = 1024
 """Rows fetched at once: with what is done with each, a millisecond or two."""
 
-SLICE = 128
-"""Objects read in one stretch: two or three milliseconds."""
+SLICE = 64
+"""Objects read in one stretch: a millisecond or two."""
 
 
 class Item(Protocol[O_co]):

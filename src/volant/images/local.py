@@ -45,6 +45,9 @@ def _opened(path: Path, roots: Sequence[Path]) -> Iterator[int]:
     try:
         # O_NONBLOCK: opening a pipe would wait for its other end. It means nothing to a regular file.
         descriptor = os.open(real, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError as error:
+        # Refused, so that whoever waits for a VM of it hears at once: a file does not appear by being asked for.
+        raise ArtifactRefused(f"cannot read {path}: there is no such file") from error
     except OSError as error:
         raise ArtifactUnavailable(f"cannot read {path}: {error.strerror}") from error
     try:
