@@ -19,6 +19,7 @@ from tests.builders.scenarios import Scenario
 from tests.builders.spoils import HOWS, How
 from tests.builders.world import World, play
 
+ENDS: tuple[How, ...] = ("crash before", "crash after")
 BOUND_S = 600.0
 """Virtual seconds to rest, whatever was spoiled."""
 QUIET_S = 55.0
@@ -65,11 +66,12 @@ def perform(scenario: Scenario, directory: Path, fault: Fault | None = None) -> 
 
 
 def campaign(scenario: Scenario, directory: Path, hows: Sequence[How] = HOWS) -> Tally:
-    """Every plan of a story."""
+    """Every plan of a story: each way to spoil each effect, and two ends of the daemon close together."""
     reference = perform(scenario, directory / "reference")
     void, failures = 0, list[str]()
     positions = range(reference.begin, reference.end)
     plans = [Fault(at, how) for at in positions for how in hows if _fits(reference, at, how)]
+    plans += [Fault(at, how, then) for at in positions for how in ENDS for then in ENDS]
     for fault in plans:
         effect = reference.effects[fault.at]
         try:
@@ -80,7 +82,7 @@ def campaign(scenario: Scenario, directory: Path, hows: Sequence[How] = HOWS) ->
             wrong = traceback.format_exc(limit=-1)
         if wrong:
             where = f"at effect {fault.at}, {effect.op} of {effect.target}"
-            failures.append(f"{scenario.name}: {fault.how} {where}: {wrong}")
+            failures.append(f"{scenario.name}: {fault.how} (then {fault.then}) {where}: {wrong}")
     return Tally(len(plans), void, failures)
 
 
@@ -91,7 +93,7 @@ def _fits(reference: Ending, at: int, how: How) -> bool:
 
 def differences(scenario: Scenario, reference: Ending, ending: Ending) -> str:
     """Where the end is not that of the reference; empty when it is."""
-    for at, effect, _ in ending.spoiled:
+    for at, effect, _ in ending.spoiled[:1]:
         if effect != reference.effects[at]:
             return f"the play went another way before its fault: {effect}, not {reference.effects[at]}"
     return "\n".join(

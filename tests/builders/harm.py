@@ -32,13 +32,14 @@ class Effect(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Spoil the effect at position `at`, the first one being 0."""
+    """Spoil the effect at position `at`, the first one being 0; and whichever comes next by `then`."""
 
     at: int
     how: How
+    then: How | None = None
 
     def __call__(self, at: int, effect: Effect) -> How | None:
-        return self.how if at == self.at else None
+        return self.how if at == self.at else self.then if at == self.at + 1 else None
 
 
 Plan = Callable[[int, Effect], How | None]

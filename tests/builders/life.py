@@ -18,7 +18,7 @@ from typing import Any, cast
 from tests.builders.spoils import Spoils
 from tests.builders.virtual_time import VirtualClock
 
-from volant.bus import Bus, Listener
+from volant.bus import RING_EVENTS, Bus, Listener
 from volant.clock import Uid, UidFactory
 from volant.daemon.engine import Cache, Engine
 from volant.drivers import Boot, Instance
@@ -72,8 +72,8 @@ class Senses:
 class HardOfHearing(Bus):
     """A bus whose listeners miss some events. What streams read is complete, as it is not what this is about."""
 
-    def __init__(self, senses: Senses) -> None:
-        super().__init__()
+    def __init__(self, senses: Senses, ring_events: int) -> None:
+        super().__init__(ring_events)
         self._senses = senses
 
     def listen(self, listener: Listener) -> Callable[[], None]:
@@ -127,10 +127,12 @@ class DimSighted(SimulatedHypervisor):
         await self._takes()
         await super().forget(uid)
 
-    async def watch(self) -> AsyncIterator[Uid]:
+    async def watch(self) -> AsyncIterator[Uid | None]:
         """As the driver does, but for what is missed."""
         async for uid in super().watch():
-            if not self._senses.miss():
+            if uid is None:
+                yield None
+            elif not self._senses.miss():
                 for heard in self._senses.spoils.notices(uid, uid):
                     yield heard
 
@@ -170,10 +172,13 @@ class Life:
         heard: Callable[[Sequence[Committed]], None],
         seed: int,
         with_probes: bool,
+        settings: StoreSettings = SETTINGS,
+        ring_events: int = RING_EVENTS,
+        hesitation_s: float = 0.0,
     ) -> None:
         """Raises StartupError as the daemon would. Without probes hundreds of idle workers are saved."""
-        bus = HardOfHearing(senses)
-        self.store = Store.open(path, bus=bus, clock=clock, uids=uids, pool=POOL, settings=SETTINGS)
+        bus = HardOfHearing(senses, ring_events)
+        self.store = Store.open(path, bus=bus, clock=clock, uids=uids, pool=POOL, settings=settings)
         bus.listen_to_all(heard)
         self.is_dead = False
         self.fault: BaseException | None = None
@@ -189,19 +194,22 @@ class Life:
             node="host-1",
             prober=SimulatedProber(host, clock) if with_probes else None,
             effects=effects(self),
+            hesitation_s=hesitation_s,
         )
         self._run: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Live until killed. An end that nobody asked for is kept in `fault`."""
+        """Live until killed, or until another daemon has taken over. Any other end is kept in `fault`."""
         self._run = asyncio.create_task(self.engine.run(), name="daemon")
+        deposition = asyncio.create_task(self.store.deposed.wait(), name="deposition")
         try:
-            await asyncio.wait([self._run])
+            await asyncio.wait([self._run, deposition], return_when=asyncio.FIRST_COMPLETED)
             # Of a killed one nothing counts: its tasks have run on for a moment, on a store that was gone.
-            if not self.is_dead:
+            if not self.is_dead and not self.store.deposed.is_set():
                 cancelled = RuntimeError("the engine was cancelled by nobody")
                 self.fault = cancelled if self._run.cancelled() else self._run.exception()
         finally:
+            deposition.cancel()
             self.kill()
             await asyncio.wait([self._run])
             await self._hypervisor.close()

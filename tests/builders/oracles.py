@@ -53,6 +53,7 @@ class Oracles:
         self._deleting_since: dict[Uid, float] = {}
         self._deadlines: dict[Uid, float] = {}
         self._checked_at = -1
+        self._epoch = 0
         self._effects: dict[str, Callable[[Life, Effect], Collection[str]]] = {
             "hypervisor.launch": self._launch,
             "hypervisor.request_stop": self._request_stop,
@@ -64,8 +65,10 @@ class Oracles:
 
     def opened(self, life: Life) -> None:
         """A daemon has opened the store: what the log has, and nobody had heard of, is caught up with."""
-        log = life.store.events_after(0, 1_000_000)
-        heard = self.replay.events
+        self._epoch = life.store.epoch
+        oldest = life.store.oldest_event
+        log = life.store.events_after(oldest, 1_000_000)
+        heard = self.replay.events[oldest:]
         if log[: len(heard)] != heard:
             self._complain("the log has lost or changed what was published from it")
         for event in log[len(heard) :]:
@@ -85,6 +88,8 @@ class Oracles:
         self._check_host()
         if moment == "after":
             return
+        if life.store.epoch != self._epoch and not effect.op.startswith("store."):
+            self._complain(f"S3: {effect.op} by a daemon that is deposed")
         if not life.engine.observed.is_set():
             self._complain(f"L4: {effect.op} before the first full look at the host")
         rule = self._effects.get(effect.op)

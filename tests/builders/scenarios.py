@@ -254,8 +254,8 @@ async def deploy_three(world: World) -> None:
 
 @scenario(three_replicas_run, varies=("vm.created", "vm.started", "vm.deleted", "births"))
 async def scale_up_and_down(world: World) -> None:
-    """How many of the six are made before it is to be two depends on who is faster."""
-    await world.users.scale("api", 6)
+    """How many of the ten are made before it is to be two depends on who is faster."""
+    await world.users.scale("api", 10)
     await world.users.scale("api", 2)
 
 

@@ -19,7 +19,7 @@ from volant.bus import Bus
 from volant.clock import Clock, Instant, Uid, UidFactory
 from volant.model.event import EventType, Happening
 from volant.model.vm import VM
-from volant.store import Store, StoreSettings, Transaction
+from volant.store import Holder, Store, StoreSettings, Transaction
 
 POOL = "127.88.0.0/24"
 
@@ -62,6 +62,7 @@ def open_store(
     clock: Clock | None = None,
     uids: UidFactory | None = None,
     pool: str = POOL,
+    holder: Holder | None = None,
     **settings: Any,
 ) -> Store:
     """The store in `directory`; `settings` are fields of StoreSettings."""
@@ -71,6 +72,7 @@ def open_store(
         clock=clock or HandClock(),
         uids=uids or counted_uids(),
         pool=pool,
+        holder=holder,
         settings=StoreSettings(**{"inline": True, "synchronous": "off", **settings}),
     )
 

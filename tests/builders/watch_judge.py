@@ -27,16 +27,24 @@ class Judge:
 
     def __init__(self, log: Sequence[Committed], stored: Mapping[Key, int]) -> None:
         assert [event.revision for event in log] == list(range(1, len(log) + 1))
-        self._log = log
+        self._log = list(log)
         self._stored = stored
         self._data = [json.loads(event.data) for event in log]
         self._after = [_seen(data) for data in self._data]
         self._until = [_seen(data | data.get("previous", {})) for data in self._data]
         self.told: Counter[str] = Counter()
 
+    def learn(self, more: Sequence[Committed]) -> None:
+        """The log has grown."""
+        data = [json.loads(event.data) for event in more]
+        self._log += more
+        self._data += data
+        self._after += [_seen(d) for d in data]
+        self._until += [_seen(d | d.get("previous", {})) for d in data]
+
     def judge(self, watcher: Watcher) -> None:
         """Raises AssertionError at the first thing that it should not have been told, or should have been."""
-        verdict = _Case(watcher.query, watcher.has_state, self)
+        verdict = Case(watcher.query, watcher.has_state, self)
         for number, note in enumerate(watcher.notes):
             try:
                 verdict.hear(note)
@@ -82,7 +90,7 @@ class Judge:
         return any(event.key == key for event in self._log[after:])
 
 
-class _Case:
+class Case:
     """One watcher's history as it is heard. `cursor` is the revision up to which it has been told everything."""
 
     def __init__(self, query: Query, has_state: bool, judge: Judge) -> None:

@@ -21,7 +21,7 @@ import random
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -62,10 +62,17 @@ class World:
     """Everything that outlives a daemon."""
 
     def __init__(
-        self, clock: VirtualClock, directory: Path, *, seed: int = 1, with_probes: bool = False, **host: Any
+        self,
+        clock: VirtualClock,
+        directory: Path,
+        *,
+        seed: int = 1,
+        with_probes: bool = False,
+        daemon: Mapping[str, Any] | None = None,
+        **host: Any,
     ) -> None:
-        """`host` are arguments of SimulatedHost."""
-        self._with_probes = with_probes
+        """`daemon` are further arguments of each Life, `host` those of SimulatedHost."""
+        self._daemon = {"with_probes": with_probes, **(daemon or {})}
         self.clock = clock
         self.seed = seed
         self.rng = random.Random(seed)
@@ -102,11 +109,12 @@ class World:
             try:
                 await life.run()
             finally:
-                self._life = None
+                if self._life is life:  # Another one may have taken over.
+                    self._life = None
                 self._ended.set()
             await self.clock.sleep(DOWN_S)
 
-    def _born(self) -> Life:
+    def _born(self, **daemon: Any) -> Life:
         def effects(life: Life) -> Harm:
             return Harm(life, self.record, self.oracles.looked)
 
@@ -120,7 +128,7 @@ class World:
             effects=effects,
             heard=lambda batch: self.oracles.heard(life, batch),
             seed=self.seed + len(self.lives),
-            with_probes=self._with_probes,
+            **{**self._daemon, **daemon},
         )
         self.lives.append(life)
         self.oracles.opened(life)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.builders.campaign import campaign
-from tests.builders.scenarios import SCENARIOS
+from tests.builders.troubles import SCENARIOS
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

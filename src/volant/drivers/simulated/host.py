@@ -70,7 +70,8 @@ class SimulatedHost:
         self._lies: dict[Uid, Instance | None] = {}
         self._last_look: dict[Uid, Instance | None] = {}
         self._listeners: dict[Listener, None] = {}
-        self._next_pid = FIRST_PID
+        self.next_pid = FIRST_PID
+        """What the next process is called. A host gives old numbers again sooner or later; so may a test."""
 
     # What drivers use.
 
@@ -96,14 +97,14 @@ class SimulatedHost:
         """A process, now. `boot` None: one that nobody launched."""
         guest = Guest(
             uid=uid,
-            pid=self._next_pid,
+            pid=self.next_pid,
             started_at=self._clock.now(),
             behaviour=behaviour,
             booted=boot.booted if boot is not None else booted,
             attachment=boot.attachment if boot is not None else None,
             is_hung=behaviour.ignores_stops,
         )
-        self._next_pid += 1
+        self.next_pid += 1
         old = self._guests.get(uid)
         if old is not None and old.is_alive:
             self._doubles.append(old)
