@@ -3,11 +3,13 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo test check bench format schemas clean help
+.PHONY: setup demo test soak mutants check bench format schemas clean help
 
 help:
 	@echo "make demo    set up, then three real microVMs from one PATCH (KEEP=1 leaves them running)"
 	@echo "make test    set up, then every test, real guests included"
+	@echo "make soak    kill -9 of a daemon over real guests, for DURATION=10m or ROUNDS=n"
+	@echo "make mutants seed every known bug, and see that the tests find it"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make schemas write docs/openapi.json and docs/schemas/ from the code"
 	@echo "make bench   measure, as ratios beside the limit"
@@ -24,6 +26,12 @@ demo: setup
 
 test: setup
 	@$(PY) -m pytest -n 2 --dist loadfile
+
+soak: setup
+	@$(PY) -m tests.soak --duration $(or $(DURATION),10m) $(if $(ROUNDS),--rounds $(ROUNDS)) $(ARGS)
+
+mutants: setup
+	@$(PY) -m tests.mutants $(ARGS)
 
 check: setup
 	@$(VENV)/bin/ruff format --check .

@@ -16,11 +16,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the bench. `hello` is the directory of the demo guest's artifacts."""
+    """One run of the bench.
+
+    `hello` is the directory of the demo guest's artifacts, `writes` how many are asked for where that can be chosen.
+    """
 
     out: Report
     quick: bool
     hello: Path
+    writes: int | None = None
 
     def pick(self, full: T, quick: T) -> T:
         """The one that fits."""

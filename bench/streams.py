@@ -203,3 +203,37 @@ class Call:
     def close(self) -> None:
         """Hang up."""
         self._sock.close()
+
+
+class Pipeline:
+    """Requests on one connection that are sent when they are due, whether those before are answered or not.
+
+    A writer that waits for each answer slows down with the server, and never shows what more would do to it.
+    """
+
+    def __init__(self, readers: Readers, address: Address) -> None:
+        self.answered = 0
+        self._sock = connect(address)
+        self._buffer = b""
+        readers.epoll.register(self._sock, select.EPOLLIN)
+
+    def send(self, payload: bytes) -> float:
+        """When it left (`time.perf_counter`)."""
+        self._sock.send(payload)
+        return time.perf_counter()
+
+    def read(self) -> None:
+        """Take what is there of the answers. Raises NotMeasured for one that is not 200."""
+        try:
+            self._buffer += self._sock.recv(65536)
+        except BlockingIOError:
+            return
+        while (whole := answer(self._buffer)) is not None:
+            if whole.status != 200:
+                raise NotMeasured(f"a write beside the event streams was answered with {whole.status}")
+            self.answered += 1
+            self._buffer = self._buffer[whole.end :]
+
+    def close(self) -> None:
+        """Hang up."""
+        self._sock.close()

@@ -24,7 +24,7 @@ from volant.telemetry import logger
 Listener = Callable[[Sequence[Committed]], None]
 
 RING_EVENTS = 8192
-"""How many events a stream may be behind before it is cut off. At about 700 bytes an event: under 6 MiB, shared by all."""
+"""How many events a stream may be behind before it is cut off. At about 700 bytes each: under 6 MiB, shared by all."""
 
 _log = logger("volant.bus")
 

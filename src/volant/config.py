@@ -34,6 +34,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     vmm_uid           the uid that QEMU runs as when the daemon is root
     start_limit       guests that may be starting at one time; 0: the number of cores
     event_keep        how many events are kept at most, and `event_keep_days` for how long
+    database_alarm_mb how large, in MiB, the database may become before the log and `/readyz` say so
     """
 
     listen: str = "127.0.0.1:8080"
@@ -51,6 +52,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     start_limit: Annotated[int, Meta(ge=0)] = 0
     event_keep: Annotated[int, Meta(ge=1)] = 200_000
     event_keep_days: Annotated[float, Meta(gt=0, lt=36_500)] = 7.0
+    database_alarm_mb: Annotated[int, Meta(ge=1)] = 4096
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "text"] = "auto"
 

@@ -22,6 +22,7 @@
     │   ├── IdempotencyKeyReused  422  another request came with this key
     │   └── HeadTooLarge          431  first line and headers are over the limit
     ├── Unavailable               503  the store cannot take writes now; worth another try
+    │   └── Fenced                503  another daemon has taken over the data directory: this one is to end
     ├── DriverError               the host said no
     │   ├── DriverUnavailable     worth another try (a busy socket, a slow process, a full disk)
     │   └── DriverRefused         the same request will fail again until the spec or the host changes
@@ -211,6 +212,10 @@ class Unavailable(VolantError):
     """503: the store cannot write (full disk, I/O error, locked). Nothing was changed; worth another try."""
 
     status: ClassVar[int] = 503
+
+
+class Fenced(Unavailable):
+    """503: another daemon has taken over the data directory. This one may change nothing any more, and ends."""
 
 
 class DriverError(VolantError):

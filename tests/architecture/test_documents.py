@@ -13,6 +13,7 @@ from volant.api.app import BASE, ROUTES
 from volant.api.codes import CODES
 from volant.api.frames import Word
 from volant.config import Settings, variable
+from volant.daemon.standings import TURN_FAILED
 from volant.model.event import REFERENCE_VM_EVENTS, EventData, EventType
 from volant.model.meta import Kind
 from volant.model.summary import Summary
@@ -103,6 +104,14 @@ def test_every_reason_of_an_event_is_in_the_table_of_reasons() -> None:
     mine = section(CONDITIONS, "Reasons of events")
     told = OF_EVENTS_AND_LOGS | asked_reasons() | reasons("controllers/garbage") | reasons("controllers/health")
     assert told == {word for word in words(mine) if re.fullmatch(r"[A-Z]\w+", word)}
+
+
+def test_every_reason_of_a_chain_of_causes_is_in_a_table() -> None:
+    table = section(document("api.md"), "Why?").partition("or one of these:")[2]
+    mine = {word for cell in re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE) for word in words(cell)}
+    told = reasons("model/why") - {"Host", "Store"}
+    assert told - words(CONDITIONS) <= mine
+    assert mine <= told | {TURN_FAILED, "Unavailable"}
 
 
 def test_every_event_type_is_in_the_table_of_events() -> None:

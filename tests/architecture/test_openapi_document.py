@@ -20,7 +20,9 @@ from volant.api.openapi.examples import ASKED
 from volant.api.openapi.oas30 import to_oas30
 from volant.api.openapi.prose import operation_id
 from volant.api.openapi.published import SCHEMAS, files
+from volant.errors import Invalid
 from volant.model.goals import seconds
+from volant.model.plugin import Manifest
 from volant.model.queries import DURATION
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,7 +125,7 @@ def test_every_link_leads_to_an_operation() -> None:
     known = {p.id: _parameters(p.values[2]) for p in OPERATIONS}
     links = [link for p in OPERATIONS for link in _links(p.values[2])]
     assert links
-    assert not [link for link in links if not set(link["parameters"]) <= known.get(link["operationId"], set())]
+    assert not [link for link in links if not set(link.get("parameters", ())) <= known.get(link["operationId"], set())]
 
 
 def test_a_published_schema_takes_its_examples_and_refuses_what_the_decoder_refuses() -> None:
@@ -134,6 +136,32 @@ def test_a_published_schema_takes_its_examples_and_refuses_what_the_decoder_refu
         for _, value in ASKED.get(cls, {}).values():
             validator.validate(value)
             assert list(validator.iter_errors({**value, "colour": "red"}))
+
+
+@pytest.mark.parametrize(
+    ("body", "is_taken"),
+    [
+        ({}, False),
+        ({"rootfs": None, "initramfs": {"url": "file:/a"}}, False),
+        ({"kernel": {"url": "file:/k"}}, False),
+        ({"initramfs": {"url": "file:/a"}, "kernel": {"url": "file:/k"}}, True),
+        ({"rootfs": {"url": "file:/r", "format": "raw"}}, True),
+        ({"rootfs": {"url": "file:/r", "format": "raw"}, "workload": {"type": "http"}}, False),
+        ({"rootfs": {"url": "file:/r", "format": "raw"}, "workload": {"type": "http", "port": 80}}, True),
+        ({"rootfs": {"url": "file:/r", "format": "raw"}, "workload": {"type": "none"}}, True),
+        ({"rootfs": {"url": "file:/r", "format": "raw"}, "openapi": {}}, False),
+        ({"rootfs": {"url": "file:/r", "format": "raw"}, "openapi": {"file": "/api.json"}}, True),
+    ],
+)
+def test_the_schema_of_a_manifest_knows_what_needs_what(body: dict[str, Any], is_taken: bool) -> None:
+    manifest = {"name": "a", "version": "1", **body}
+    schema = json.loads((ROOT / "docs/schemas/manifest.json").read_text())
+    assert Draft202012Validator(schema).is_valid(manifest) == is_taken
+    if is_taken:
+        decode_body(json.dumps(manifest).encode(), Manifest)
+    else:
+        with pytest.raises(Invalid):
+            decode_body(json.dumps(manifest).encode(), Manifest)
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,7 @@ def daemon(data_dir: Path, *flags: str, **more: Any) -> Iterator[RunningDaemon]:
     finally:
         if running.process.poll() is None:
             running.kill()
+        running.api.close()
         kill_guests(data_dir)
 
 

@@ -61,6 +61,7 @@ class Senses:
     def __init__(self, rng: random.Random) -> None:
         self.deaf = 0.0
         self.is_blind = False
+        self.is_numb = False
         self.spoils = Spoils()
         self._rng = rng
 
@@ -128,8 +129,10 @@ class DimSighted(SimulatedHypervisor):
         await super().forget(uid)
 
     async def watch(self) -> AsyncIterator[Uid | None]:
-        """As the driver does, but for what is missed."""
+        """As the driver does, but for what is missed; while numb it hangs for good."""
         async for uid in super().watch():
+            while self._senses.is_numb:
+                await asyncio.Event().wait()
             if uid is None:
                 yield None
             elif not self._senses.miss():

@@ -1,6 +1,7 @@
 """What must hold at every moment, whatever fails: asked after every committed event and around every effect.
 
-    bus ──every batch──▶ the log tells what the tables hold; nobody shares a name, an address, a process
+    bus ──every batch──▶ the log tells what the tables hold; nobody shares a name, an address, a process;
+                         what is not ready says why
     seam of effects ────▶ what is started is wanted, what is ended is not wanted (by the store of this very moment)
 
 The rules are written down anew here rather than borrowed from the plans: a plan that is wrong would agree with itself.
@@ -15,6 +16,7 @@ from typing import Protocol
 from tests.builders.harm import Effect
 from tests.builders.life import Host, Life
 from tests.builders.replay import GONE, Replay
+from tests.builders.why_judge import quick
 
 from volant.clock import Clock, Uid
 from volant.model.event import Committed
@@ -47,6 +49,8 @@ class Oracles:
         """Whose guest has ever been made to fail its probes."""
         self.jumped_at = float("-inf")
         """When (monotonic) the wall clock last jumped: what was decided just before was decided by another clock."""
+        self.closer: Callable[[Life], Collection[str]] | None = None
+        """A closer look at everything, with every commit and around every effect, for plays that can afford it."""
         self._host = host
         self._clock = clock
         self._files = files
@@ -82,10 +86,12 @@ class Oracles:
         for event in {event.uid: event for event in batch}.values():
             self._compare(life, event)
         self._check_host()
+        self._look_closer(life)
 
     def looked(self, life: Life, moment: Moment, effect: Effect) -> None:
         """An effect is about to be done, or was done."""
         self._check_host()
+        self._look_closer(life)
         if moment == "after":
             return
         if life.store.epoch != self._epoch and not effect.op.startswith("store."):
@@ -99,6 +105,10 @@ class Oracles:
     def name(self, target: object) -> str:
         """A uid's name, or whatever else a target is called."""
         return self.replay.names.get(Uid(target), target) if isinstance(target, str) else str(target)
+
+    def _look_closer(self, life: Life) -> None:
+        if self.closer is not None:
+            self._complain(*self.closer(life))
 
     def _take(self, event: Committed) -> None:
         self._complain(*(f"E3: {why}" for why in self.replay.feed(event)))
@@ -119,6 +129,7 @@ class Oracles:
         if since and row.meta.deleting_since != since:
             self._complain(f"D1: the deletion of {event.key} was moved or taken back")
         self._deleting_since[event.uid] = row.meta.deleting_since or 0.0
+        self._complain(*quick(life.store, row, self._clock.now()))
         if isinstance(row, VM):
             self._complain(*self._stopping(row))
             if _has_failed(row) and self._is_well(row):

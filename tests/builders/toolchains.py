@@ -38,21 +38,28 @@ def namespace() -> list[str]:
     return command if tried.returncode == 0 else _not_run(f"no namespace on this machine: {tried.stderr.strip()}")
 
 
+def node_modules(*wanted: str) -> Path:
+    """Where `npm_packages` keeps these packages (`axios@1`): each set has a place of its own."""
+    return NPM / "+".join(wanted) / "node_modules"
+
+
 def npm_packages(*wanted: str) -> Path:
-    """The `node_modules` with these packages (`axios@1`), fetched once and kept."""
+    """The `node_modules` with these packages, fetched once and kept."""
     npm = shutil.which("npm", path=PATH) or _not_run("no npm on this machine")
-    NPM.mkdir(parents=True, exist_ok=True)
-    asked = NPM / ".asked"
-    with (NPM / ".lock").open("w") as lock:
+    found = node_modules(*wanted)
+    found.parent.mkdir(parents=True, exist_ok=True)
+    complete = found.parent / ".complete"
+    with (found.parent / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not asked.exists() or asked.read_text() != "\n".join(wanted):
-            _npm_install(npm, wanted)
-            asked.write_text("\n".join(wanted))
-    return NPM / "node_modules"
+        if not complete.exists():
+            _npm_install(npm, found.parent, wanted)
+            complete.touch()
+    return found
 
 
-def _npm_install(npm: str, wanted: tuple[str, ...]) -> None:
-    command = [npm, "install", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(NPM)]
+def _npm_install(npm: str, home: Path, wanted: tuple[str, ...]) -> None:
+    command = [npm, "install", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"]
+    command += ["--prefix", str(home)]
     # Without a registry this is to be known soon.
     command += ["--fetch-retries=1", "--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=1000"]
     try:

@@ -25,7 +25,7 @@ from typing import Any
 import httpx2
 from msgspec import Struct
 from tests.builders.daemon import daemon
-from tests.builders.toolchains import NPM, PATH, ROOT
+from tests.builders.toolchains import PATH, ROOT, node_modules
 from tests.conformance.asking import completed, sendable
 from tests.conformance.commands import paragraphs, requests
 from tests.conformance.presumed import presume
@@ -41,6 +41,8 @@ no-progress-meter
 max-time = {FOLLOWED_S}
 write-out = "%{{stderr}}%{{method}} %{{http_code}} %{{url_effective}}\\n"
 """
+PACKAGES = ("axios@1", "eventsource@3")
+"""What the JavaScript examples name, and what a browser would have."""
 BROWSER = "globalThis.EventSource = require('eventsource').EventSource;\n"
 SUFFIXES = {"bash": "sh", "python": "py", "go": "go", "javascript": "cjs"}
 
@@ -125,7 +127,7 @@ class Runner:
         return {
             "PATH": PATH,
             "HOME": str(self._home),
-            "NODE_PATH": str(NPM / "node_modules"),
+            "NODE_PATH": str(node_modules(*PACKAGES)),
             "LANG": "C.UTF-8",
             **caches,
         }

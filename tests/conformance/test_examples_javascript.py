@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.builders.toolchains import npm_packages, require
 from tests.conformance.examples import assert_lists_and_creates, of_kind, run_inside
-from tests.conformance.inside import Ran
+from tests.conformance.inside import PACKAGES, Ran
 from tests.conformance.reference import Example
 
 FOLLOWING = [example for example in of_kind("javascript") if "EventSource" in example.code]
@@ -16,7 +16,7 @@ ASKING = [example for example in of_kind("javascript") if example not in FOLLOWI
 def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, int], Ran]:
     """All of them, run."""
     require("node")
-    npm_packages("axios@1", "eventsource@3")
+    npm_packages(*PACKAGES)
     return run_inside("javascript", tmp_path_factory.mktemp("javascript"))
 
 

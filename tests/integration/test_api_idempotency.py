@@ -95,9 +95,10 @@ async def test_what_is_no_key_is_refused(tmp_path: Path, key: str) -> None:
     async with serving(tmp_path) as api:
         await api.installed()
         headers = {b"idempotency-key": key.encode("latin-1"), b"content-type": b"application/json"}
-        answer = await api.http.post("/vms", content=b'{"name": "a", "plugin": "hello"}', headers=headers)
-        assert answer.status_code == 400
-        assert answer.json()["details"]["fields"][0]["path"] == "Idempotency-Key"
+        for path in ("/vms", "/vms?dry_run=true"):
+            answer = await api.http.post(path, content=b'{"name": "a", "plugin": "hello"}', headers=headers)
+            assert answer.status_code == 400
+            assert answer.json()["details"]["fields"][0]["path"] == "Idempotency-Key"
         assert api.store.count("VM") == 0
 
 

@@ -34,7 +34,7 @@ WRITES = [
 async def test_a_write_to_another_revision_is_refused_with_the_current_one(
     tmp_path: Path, method: str, path: str, body: object
 ) -> None:
-    """V2"""
+    """V2, V11: deletes among them."""
     async with serving(tmp_path) as api:
         await some_of_each(api)
         before = api.store.revision

@@ -144,6 +144,16 @@ async def test_what_cannot_be_waited_for_is_refused(tmp_path: Path, query: str) 
         assert answer.json()["details"]["fields"][0]["path"] == "?" + query.partition("=")[0]
 
 
+@pytest.mark.parametrize("state", ["exists", "deleted"])
+async def test_nobody_waits_for_what_cannot_have_that_name(tmp_path: Path, state: str) -> None:
+    """Neither will it ever be there, nor was it ever deleted."""
+    async with serving(tmp_path) as api:
+        answer = await api.get(f"/vms/No_Name/wait?state={state}&timeout=0")
+        assert said(answer) == (400, "invalid")
+        assert [field["path"] for field in answer.json()["details"]["fields"]] == ["{name}"]
+        assert said(await api.get("/vms/No_Name/wait?state=running")) == (404, "vm_not_found")
+
+
 async def test_a_stopping_daemon_ends_its_waits(tmp_path: Path) -> None:
     """S1"""
     async with serving(tmp_path) as api, asyncio.TaskGroup() as tasks:

@@ -19,7 +19,7 @@ from volant.clock import SystemClock
 from volant.errors import ArtifactError, ArtifactRefused, ArtifactUnavailable, StartupError
 from volant.images.cache import Artifact, ArtifactCache
 from volant.images.fetch import FetchPolicy
-from volant.images.http import Sink
+from volant.images.http import Announce, Sink
 
 CONTENT = bytes(range(256)) * 5000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -206,7 +206,8 @@ class Failing:
     def __init__(self, number: int) -> None:
         self.number = number
 
-    async def fetch(self, url: str, sink: Sink) -> None:
+    async def fetch(self, url: str, sink: Sink, announce: Announce) -> None:
+        announce(len(CONTENT))
         await sink(CONTENT)
         raise OSError(self.number, os.strerror(self.number))
 

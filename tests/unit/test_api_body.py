@@ -82,6 +82,7 @@ def test_a_resource_out_of_range_is_refused_with_its_path(resources: dict[str, A
 
 
 def test_every_bad_field_is_told_at_once() -> None:
+    """A9, A10"""
     error = refused(
         {"name": "No!", "config": {"resources": {"vcpu": 0, "memory_mb": "x"}, "network": {"mode": "warp"}}}
     )
@@ -98,6 +99,7 @@ def test_every_bad_field_is_told_at_once() -> None:
 
 
 def test_an_unknown_field_is_refused_with_the_one_that_was_meant() -> None:
+    """A10"""
     error = refused(a_new_vm(config={"resources": {"memory_mib": 512}}))
     assert paths(error) == {"/config/resources/memory_mib": "unknown field. Did you mean 'memory_mb'?"}
 

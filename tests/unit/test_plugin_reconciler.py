@@ -11,11 +11,12 @@ from msgspec.structs import replace
 from tests.builders.artifacts import FakeCache, digest_of
 from tests.builders.fleet import Fleet, a_fleet
 from tests.builders.objects import a_deployment, a_manifest, a_plugin, a_vm
+from tests.builders.stores import open_store
 from tests.builders.virtual_time import VirtualClock, settle, virtual
 
 from volant.controllers.plugin import PluginReconciler
 from volant.controllers.plugin.reconciler import REFUSED_S
-from volant.errors import ArtifactError, ArtifactRefused, ArtifactUnavailable
+from volant.errors import ArtifactError, ArtifactRefused, ArtifactUnavailable, Fenced
 from volant.model.conditions import condition
 from volant.model.event import Happening
 from volant.model.meta import Key
@@ -335,3 +336,18 @@ async def test_every_effect_of_that_story_is_crashed_at(clock: VirtualClock) -> 
         room.fleet.effects.hook = lambda when, op, _: ops.append(op) if when == "before" else None
         await live_and_die(room, [])
         assert len(ops) == EFFECTS, ops
+
+
+@virtual
+async def test_a_deposed_daemon_removes_no_file(clock: VirtualClock) -> None:
+    """S3: another daemon may have a plugin by now that needs it."""
+    with a_room(clock) as room:
+        await room.fleet.create(a_plugin())
+        await room.turn()
+        await room.fleet.delete(HELLO)
+        files = dict(room.cache.files)
+        usurper = open_store(room.store._path.parent, clock=clock)
+        with pytest.raises(Fenced):
+            await room.turn()
+        usurper.abandon()
+        assert room.cache.files == files != {}

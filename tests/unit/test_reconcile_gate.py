@@ -68,3 +68,14 @@ async def test_a_reason_taken_back_early_does_not_come_undone_later(clock: Virtu
     gate.close("store")
     await clock.sleep(10)
     assert not gate.is_open
+
+
+@virtual
+async def test_it_says_when_it_opens_by_itself(clock: VirtualClock) -> None:
+    gate = Gate(clock)
+    assert gate.opens_at is None
+    gate.close_for(5, "store")
+    gate.close_for(9, "disk")
+    assert gate.opens_at == 9
+    gate.close("host")
+    assert gate.opens_at is None

@@ -12,7 +12,7 @@ from tests.builders.objects import uid_of
 from tests.builders.virtual_time import VirtualClock, run_virtual, settle, virtual
 
 from volant.clock import Uid
-from volant.drivers import Attachment, Boot, Hypervisor, Instance, Network
+from volant.drivers import BEAT_S, Attachment, Boot, Hypervisor, Instance, Network
 from volant.drivers.simulated import FIRST_PID, Behaviour, Faults, SimulatedHost, SimulatedHypervisor, SimulatedNetwork
 from volant.errors import DriverRefused, DriverUnavailable
 from volant.model.vm import Booted, Exit, VMConfig
@@ -194,7 +194,7 @@ async def test_a_vanished_guest_leaves_nothing(clock: VirtualClock) -> None:
 async def test_whoever_watches_hears_of_boots_and_ends_at_once(clock: VirtualClock) -> None:
     """L6: with no look in between."""
     host, driver = a_host(clock, behaviour=Behaviour(boot_s=1.0, ends_after_s=5.0))
-    heard: list[tuple[Uid, float]] = []
+    heard: list[tuple[Uid | None, float]] = []
 
     async def listen() -> None:
         async for uid in driver.watch():
@@ -208,6 +208,18 @@ async def test_whoever_watches_hears_of_boots_and_ends_at_once(clock: VirtualClo
         await clock.sleep(10.0)
         watching.cancel()
     assert heard == [(UID, 1.0), (UID, 2.0), (UID, 5.0)]
+
+
+@virtual
+async def test_a_watch_with_nothing_to_see_says_so(clock: VirtualClock) -> None:
+    """L8: whoever listens can tell quiet from broken."""
+    _, driver = a_host(clock, behaviour=Behaviour(boot_s=15.0))
+    hints = driver.watch()
+    assert await anext(hints) is None
+    assert clock.monotonic() == BEAT_S
+    await driver.launch(UID, a_boot())
+    assert [await anext(hints), await anext(hints), await anext(hints)] == [None, UID, None]
+    assert clock.monotonic() == 35.0
 
 
 @virtual

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.builders.objects import NOW, a_deployment, a_vm, running_status
+from tests.builders.objects import NOW, a_deployment, a_vm, running_status, uid_of
 from tests.builders.stores import CREATED, STARTED, HandClock, a_store, told
 
 from volant.bus import Bus
@@ -176,3 +176,41 @@ async def test_the_thread_compacts_as_the_loop_does(tmp_path: Path) -> None:
         await write(store, 60)
         await store.probe()
         assert 10 <= len(kept(store)) < 20
+
+
+async def test_the_last_events_of_an_object_are_its_own_and_end_with_the_newest(tmp_path: Path) -> None:
+    """E3: among those of everybody else, and whatever else has its name afterwards."""
+    async with a_store(tmp_path) as store:
+        other = await store.create(a_vm("other"), CREATED)
+        vm = await store.create(a_vm(), CREATED)
+        for number in range(5):
+            vm = await store.update_status(vm, running_status(pid=number + 1), STARTED)
+            other = await store.update_status(other, running_status(pid=number + 1), STARTED)
+        log = store.events_after(0, 100)
+        own = [event for event in log if event.uid == vm.meta.uid]
+        assert store.last_events(vm.meta.uid, 100) == own
+        assert store.last_events(vm.meta.uid, 2) == own[-2:]
+        assert store.last_events(uid_of("nobody"), 5) == []
+        assert own[0].preceding is None
+        assert [event.preceding for event in own[1:]] == [event.revision for event in own[:-1]]
+
+
+async def test_the_last_events_of_an_object_end_where_the_log_does(tmp_path: Path) -> None:
+    """W9"""
+    async with a_store(tmp_path, event_keep=5, compact_events=2) as store:
+        await write(store, 12)
+        found = store.last_events(a_vm().meta.uid, 100)
+        assert [event.revision for event in found] == kept(store)
+        assert len(found) < 12
+
+
+async def test_the_last_events_begin_after_those_that_name_none_before_them(tmp_path: Path) -> None:
+    """As an older database has them: what was written since is found."""
+    async with a_store(tmp_path) as store:
+        await write(store, 3)
+    connection = prepared(tmp_path)
+    connection.execute("UPDATE events SET preceding = NULL")
+    connection.close()
+    async with a_store(tmp_path) as store:
+        await write(store, 2)
+        assert [event.revision for event in store.last_events(a_vm().meta.uid, 100)] == [3, 4, 5]

@@ -57,7 +57,7 @@ async def a_daemon(world: VMWorld, seed: int) -> AsyncIterator[Controller[Key]]:
 
     async def watch() -> None:
         async for uid in world.hypervisor.watch():
-            found = world.store.find_uid(uid)
+            found = world.store.find_uid(uid) if uid is not None else None
             if found is not None:
                 controller.add(found.meta.key)
 

@@ -219,4 +219,13 @@ def test_a_guest_that_answers_again_is_ready_again() -> None:
 
 
 def test_a_guest_that_has_not_been_seen_to_run_may_take_its_time_to_answer() -> None:
-    assert step_of(a_vm(), an_instance("unknown")) == Wait(2.0)
+    assert step_of(a_vm(), an_instance("unknown"), now=NOW + 2) == Wait(2.0)
+
+
+@pytest.mark.parametrize("started_at", [NOW - 60, NOW + 3600, None])
+def test_a_guest_that_was_never_seen_to_run_and_does_not_answer_is_reported_once(started_at: float | None) -> None:
+    """P12: found after the death of its daemon, with its monitor gone: the VM says why it is not ready."""
+    seen = an_instance("unknown", started_at=started_at)
+    vm, _ = report_of(a_vm(), seen)
+    assert (ready_of(vm).status, ready_of(vm).reason, vm.status.pid) == ("unknown", "NotAnswering", None)
+    assert step_of(vm, seen) == Wait(2.0)

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from volant.api import config, deployments, documents, events, plugins, system, vms, waits
+from volant.api import config, deployments, documents, events, plugins, system, vms, waits, why
 from volant.api.bodies import Bodies
 from volant.api.call import Context
 from volant.api.deps import Deps
@@ -22,7 +22,7 @@ from volant.api.openapi import Contract
 from volant.api.stream import Streams
 from volant.api.system import DaemonHealth
 from volant.api.waiting import Waits
-from volant.model.event import EventData
+from volant.model.event import EventData, PastEvent
 from volant.model.patches import ConfigPatch
 from volant.model.plugin import Manifest
 from volant.model.queries import (
@@ -34,6 +34,7 @@ from volant.model.queries import (
     DeploymentWriting,
     EventQuery,
     Force,
+    LastEventsQuery,
     OpenAPIQuery,
     PluginEventQuery,
     PluginQuery,
@@ -45,7 +46,16 @@ from volant.model.queries import (
     VMWriting,
 )
 from volant.model.requests import Enable, NewDeployment, NewVM, Scale
-from volant.model.views import ConfigChangeView, ConfigView, DeploymentView, PluginNames, PluginView, SystemInfo, VMView
+from volant.model.views import (
+    ConfigChangeView,
+    ConfigView,
+    DeploymentView,
+    PluginNames,
+    PluginView,
+    SystemInfo,
+    VMView,
+    WhyView,
+)
 
 BASE = "/api/v1"
 
@@ -145,6 +155,18 @@ ROUTES: Mapping[str, Mapping[str, Method]] = {
             also={204: None},
             errors=("wait_timeout", "plugin_failed", "plugin_deleting", "plugin_deleted", "stopping"),
         )
+    },
+    f"{BASE}/vms/{{name}}/why": {"GET": Method(why.get_vm_why, name="getVMWhy", gives=WhyView)},
+    f"{BASE}/deployments/{{name}}/why": {"GET": Method(why.get_deployment_why, name="getDeploymentWhy", gives=WhyView)},
+    f"{BASE}/plugins/{{name}}/why": {"GET": Method(why.get_plugin_why, name="getPluginWhy", gives=WhyView)},
+    f"{BASE}/vms/{{name}}/events": {
+        "GET": Method(why.list_vm_events, LastEventsQuery, name="listVMEvents", gives=list[PastEvent])
+    },
+    f"{BASE}/deployments/{{name}}/events": {
+        "GET": Method(why.list_deployment_events, LastEventsQuery, name="listDeploymentEvents", gives=list[PastEvent])
+    },
+    f"{BASE}/plugins/{{name}}/events": {
+        "GET": Method(why.list_plugin_events, LastEventsQuery, name="listPluginEvents", gives=list[PastEvent])
     },
     f"{BASE}/vms/{{name}}/config": {
         "GET": Method(config.get_vm_config, name="getVMConfig", gives=ConfigView),

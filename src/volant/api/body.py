@@ -161,11 +161,12 @@ def _field_errors(value: Any, expected: Any, path: str, *, is_strict: bool) -> I
 
 def _parts_errors(value: dict[str, Any], struct: type[Struct], path: str, *, is_strict: bool) -> Iterator[FieldError]:
     fields = {f.encode_name: f for f in msgspec.structs.fields(struct)}
+    fixed: dict[str, str] = getattr(struct, "FIXED", {})
     for name in value:
         if name not in fields:
             close = get_close_matches(name, fields, 1)
             hint = f". Did you mean '{close[0]}'?" if close else ""
-            yield _error(f"{path}/{_escape(name)}", f"unknown field{hint}")
+            yield _error(f"{path}/{_escape(name)}", fixed.get(name, f"unknown field{hint}"))
     for name, field in fields.items():
         if name in value:
             yield from _field_errors(value[name], field.type, f"{path}/{name}", is_strict=is_strict)

@@ -57,6 +57,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "idempotency_key_reused": (422, "The idempotency key was used for another request."),
     "head_too_large": (431, "The first line and the headers are over details.limit_bytes, or too many."),
     "internal": (500, "Volant is at fault; its log has the request_id and what went wrong."),
+    "fenced": (503, "Another daemon has taken over the data directory, and this one is ending; nothing was changed."),
     "stopping": (503, "The daemon is stopping."),
     "too_many_ahead": (503, "Too many requests were sent on one connection before the first was answered."),
     "too_many_connections": (503, "As many connections are in use as this daemon serves."),

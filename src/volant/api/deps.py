@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from msgspec import Struct
@@ -11,9 +11,11 @@ from msgspec import Struct
 from volant.bus import Bus
 from volant.clock import Clock, Instant, UidFactory, random_uid
 from volant.errors import OpenapiUnavailable
+from volant.model.meta import Key
 from volant.model.plugin import Plugin
 from volant.model.views import SystemFacts
 from volant.model.vm import VM, NetworkMode
+from volant.model.why import Facts
 from volant.store import Store
 
 
@@ -36,6 +38,11 @@ def never_checked(_: VM) -> None:
     """Nobody probes."""
 
 
+def nothing_known(now: Instant, _: Sequence[Key]) -> Facts:
+    """Nobody here works on anything."""
+    return Facts(now=now)
+
+
 async def never_fetched(vm: VM, _: Plugin) -> bytes:
     """Nobody asks guests or looks into images."""
     raise OpenapiUnavailable(f"cannot show the API of VM {vm.meta.name} now: nobody here can ask its guest")
@@ -50,7 +57,9 @@ class Deps:
     period before an answer is given all the same. `last_check` is when a probe of a VM's guest last said something,
     where that is known: it changes with every probe, so it is not stored. `document` gets the OpenAPI document of a
     guest, as JSON, from where its manifest says that it is but for the manifest itself; raises OpenapiNotFound or
-    OpenapiUnavailable. `uids` names requests that come without an X-Request-Id.
+    OpenapiUnavailable. `facts` is what the controllers know of objects at a moment, which is this one: their turns,
+    when they come round, and what keeps all of them from acting. `uids` names requests that come without an
+    X-Request-Id.
     """
 
     store: Store
@@ -61,6 +70,7 @@ class Deps:
     health: Callable[[], HealthReport]
     last_check: Callable[[VM], Instant | None] = never_checked
     document: Callable[[VM, Plugin], Awaitable[bytes]] = never_fetched
+    facts: Callable[[Instant, Sequence[Key]], Facts] = nothing_known
     heartbeat_s: float = 15.0
     wait_margin_s: float = 15.0
     network_mode: NetworkMode = "user"

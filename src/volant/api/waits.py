@@ -16,14 +16,14 @@ from msgspec.structs import replace
 from volant.api.call import Answer, Call, shown
 from volant.api.deployments import view_of
 from volant.api.reach import Ending, bound_of, reach
-from volant.errors import Conflict, NotFound, Unavailable, WaitTimeout
+from volant.errors import Conflict, Invalid, NotFound, Unavailable, WaitTimeout
 from volant.model import deployment as deployments
 from volant.model import plugin as plugins
 from volant.model import vm as vms
 from volant.model.conditions import condition, is_true
 from volant.model.deployment import Deployment, phase
 from volant.model.goals import DEFAULT_TIMEOUT_S, Goal, OutOfReach, Since, since
-from volant.model.meta import Key, Kind
+from volant.model.meta import Key, Kind, is_name
 from volant.model.objects import Object
 from volant.model.queries import DeploymentWaiting, PluginWaiting, VMWaiting, Waiting
 from volant.model.vm import VM, status_word
@@ -67,6 +67,10 @@ async def _waited_for(call: Call, kind: Kind, query: Waiting) -> Answer:
     found = call.store.find(key)
     if found is None and goal not in ("exists", "deleted"):
         raise NotFound(kind, call.name)
+    if found is None and not is_name(call.name):
+        message = "expected a DNS label: nothing else can be the name of an object"
+        field = {"path": "{name}", "message": message}
+        raise Invalid(f"cannot wait for {kind} {call.name[:64]!r}: {message}", fields=[field])
     ending = await reach(call, key, _pin(found, query), goal, bound_s, gone=call.gone)
     return _answer(call, key, query, ending)
 

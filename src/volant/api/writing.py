@@ -18,7 +18,7 @@ from typing import TypeVar, cast
 from msgspec import UNSET
 
 from volant.api.call import Answer, Call
-from volant.api.keys import Waited, once
+from volant.api.keys import Waited, key_of, once
 from volant.api.manner import Manner, afterwards, at_once
 from volant.api.reach import bound_of, reach
 from volant.api.trial import tried
@@ -40,10 +40,12 @@ async def written(call: Call, asked: Writing, job: Callable[[Transaction], O], m
     although nothing of it is kept.
     """
     bound_s = None if asked.timeout is UNSET else bound_of(asked.timeout)
+    key = call.headers.get(b"idempotency-key")
     if asked.dry_run:
+        if key is not None:
+            key_of(key)  # because a trial tells what the write would be refused for
         return await tried(call, job, manner)
     goal = manner.until if asked.wait is UNSET else None if asked.wait == "none" else cast("Goal", asked.wait)
-    key = call.headers.get(b"idempotency-key")
     if key is not None:
         return await _once(call, key, job, manner, goal, bound_s)
     obj = await call.store.write(job)

@@ -22,6 +22,7 @@ class Lazy(click.Group):
         "serve": "volant.cli.serve:serve",
         "image": "volant.cli.image:image",
         "drain": "volant.cli.drain:drain",
+        "why": "volant.cli.why:why",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -5,10 +5,15 @@
 In this order because whatever can go wrong at start should go wrong before anything is changed, and with one sentence.
 At the end: no new requests, a `bye` on every stream, turns under way finished, the store closed. Guests run on.
 
+A daemon that another one has taken the data directory from ends in the same order, with one sentence and status 1.
+
     engine   the controllers, wired; the same object runs in the simulation
+    storewatch  whether the store may be written, and whether it is still ours
+    health   what `/healthz` and `/readyz` say
     parts    which adapters, from the settings
     server   uvicorn with our signals and socket
     facts    what `system/info` says
+    standings  what controllers know of an object, for whoever asks why
     documents  where the OpenAPI documents of guests are got from
 """
 
@@ -27,15 +32,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from volant.api.app import create_app
-from volant.api.deps import Check, Deps, HealthReport
+from volant.api.deps import Deps
 from volant.bus import Bus
 from volant.clock import SystemClock, random_uid
 from volant.config import Settings
-from volant.daemon import parts
+from volant.daemon import health, holder, parts
 from volant.daemon.documents import Documents
 from volant.daemon.engine import Engine
 from volant.daemon.facts import build, facts
 from volant.daemon.server import Server, bind, url_of
+from volant.daemon.standings import Standings
 from volant.drivers import Network
 from volant.errors import StartupError
 from volant.store import DataDirLock, Store, StoreSettings
@@ -45,14 +51,17 @@ log = logger("volant.daemon")
 
 DRAIN_S = 0.5
 """How long turns under way may take at the end. What they leave undone, the next start finds."""
-STUCK_S = 60.0
-"""A key that waits longer than this for a worker makes the daemon unhealthy."""
+HESITATION_S = 10.0
+"""What a predecessor that may still live is given to find out that it is deposed: twice as long as it takes at most."""
 GC_THRESHOLD = 5_000
 """Young objects before they are looked through: a millisecond or two. Fewer is more often, more is a pause."""
 
 
 def run(settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT; the exit status. Raises StartupError when it cannot start."""
+    """Run until SIGTERM or SIGINT; the exit status.
+
+    Raises StartupError when it cannot start, Fenced once it has ended because another daemon took over.
+    """
     _prepare(settings.data_dir)
     _allow_descriptors()
     lock = DataDirLock.acquire(settings.data_dir)
@@ -99,6 +108,8 @@ async def _serve(settings: Settings, sock: socket.socket) -> int:
         clock=clock,
         rng=rng,
         node=platform.node(),
+        hesitation_s=_hesitation_s(store),
+        alarm_mb=settings.database_alarm_mb,
     )
     stopping = asyncio.Event()
     made = build()
@@ -109,9 +120,10 @@ async def _serve(settings: Settings, sock: socket.socket) -> int:
             clock=clock,
             stopping=stopping,
             info=lambda: facts(hypervisor.info, network, made),
-            health=lambda: _health(engine),
+            health=lambda: health.report(engine, is_stopping=stopping.is_set()),
             last_check=engine.last_check,
             document=Documents(pages, cache.path).of,
+            facts=Standings(engine, store, clock, cache.progress).of,
             network_mode=network.mode,
             allowed_hosts=settings.allowed_host,
         )
@@ -123,14 +135,25 @@ async def _serve(settings: Settings, sock: socket.socket) -> int:
         await hypervisor.close()
         await network.close()
         await store.close()
+    if store.fenced is not None:
+        raise store.fenced
     log.info("daemon.stopped")
     return 0
+
+
+def _hesitation_s(store: Store) -> float:
+    before = store.predecessor
+    if before is None or not holder.may_live(before):
+        return 0.0
+    log.warning("daemon.takes_over", predecessor=str(before), acts_in_s=HESITATION_S)
+    return HESITATION_S
 
 
 def _open_store(settings: Settings, bus: Bus, clock: SystemClock, network: Network) -> Store:
     kept = StoreSettings(event_keep=settings.event_keep, event_keep_s=settings.event_keep_days * 86400)
     path = settings.data_dir / "volant.db"
-    return Store.open(path, bus=bus, clock=clock, uids=random_uid, pool=settings.pool or network.pool, settings=kept)
+    pool = settings.pool or network.pool
+    return Store.open(path, bus=bus, clock=clock, uids=random_uid, pool=pool, settings=kept, holder=holder.myself())
 
 
 async def _run_until_signalled(engine: Engine, server: Server, sock: socket.socket, url_file: Path) -> None:
@@ -143,11 +166,18 @@ async def _run_until_signalled(engine: Engine, server: Server, sock: socket.sock
     with _announced(url_file, url_of(sock)):
         async with asyncio.TaskGroup() as tasks:
             controllers = tasks.create_task(engine.run(), name="engine")
+            deposition = tasks.create_task(_stop_when_deposed(engine.store, server), name="deposition")
             try:
                 await server.serve(sockets=[sock])
                 await engine.drain(DRAIN_S)
             finally:
                 controllers.cancel()
+                deposition.cancel()
+
+
+async def _stop_when_deposed(store: Store, server: Server) -> None:
+    await store.deposed.wait()
+    server.stop()
 
 
 @contextlib.contextmanager
@@ -158,22 +188,7 @@ def _announced(file: Path, url: str) -> Iterator[None]:
     try:
         yield
     finally:
-        file.unlink(missing_ok=True)
-
-
-def _health(engine: Engine) -> HealthReport:
-    has_looked = engine.observed.is_set()
-    checks = {
-        "observed": Check(ok=has_looked, message="" if has_looked else "first look under way"),
-        "store": Check(ok=engine.store.healthy, message=engine.store.trouble or ""),
-    }
-    for watcher in engine.health.watchers():
-        checks[f"watcher.{watcher.name}"] = Check(ok=watcher.fault is None, message=watcher.fault or "")
-    for stats in engine.stats():
-        is_stuck = stats.oldest_age_s > STUCK_S and engine.gate.is_open and has_looked
-        message = f"a key has waited for {stats.oldest_age_s:.0f} s" if is_stuck else ""
-        checks[f"controller.{stats.name}"] = Check(ok=not is_stuck, message=message)
-    # Plugins wait for servers of others: that is no reason to restart this daemon.
-    own = (name for name in checks if name.startswith("controller.") and name != "controller.plugin")
-    is_live = all(checks[name].ok for name in own)
-    return HealthReport(is_live=is_live, is_ready=engine.is_ready, checks=checks)
+        # A successor may have written its own meanwhile.
+        with contextlib.suppress(OSError):
+            if file.read_text(encoding="utf-8").strip() == url:
+                file.unlink()

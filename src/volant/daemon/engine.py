@@ -24,9 +24,11 @@ from volant.controllers.garbage import GarbageCollector
 from volant.controllers.health import HealthReconciler
 from volant.controllers.plugin import PluginReconciler
 from volant.controllers.vm import VMReconciler
-from volant.drivers import Hypervisor, Network, Prober
+from volant.daemon.storewatch import StoreWatch
+from volant.drivers import BEAT_S, Hypervisor, Network, Prober
 from volant.errors import VolantError
 from volant.model.event import Committed
+from volant.model.meta import Kind
 from volant.model.vm import VM
 from volant.reconcile import Beat, Controller, ControllerStats, Gate, Health, Outcome, supervise
 from volant.reconcile.effects import Effects
@@ -42,8 +44,9 @@ PROBE_WORKERS = 256
 """A probe of a guest that does not answer holds a worker for its whole timeout, and is all that its worker does."""
 DOWNLOAD_S = 1800.0
 SWEEP_S = 15.0
-PROBE_S = 2.0
-STORE_TROUBLE = "the store is unavailable"
+SILENCE_S = 3 * BEAT_S
+"""Watchers beat at least every BEAT_S: one that has not for so long is started again (L8)."""
+DATABASE_ALARM_MB = 4096
 LOOK_AGAIN_S = 1.0
 
 
@@ -100,8 +103,14 @@ class Engine:
         prober: Prober | None = None,
         effects: Effects | None = None,
         quarantine_s: float = 30.0,
+        hesitation_s: float = 0.0,
+        alarm_mb: int = DATABASE_ALARM_MB,
     ) -> None:
-        """Without `prober` nobody is probed: a guest whose plugin has a health check does not become ready."""
+        """Without `prober` nobody is probed: a guest whose plugin has a health check does not become ready.
+
+        `hesitation_s` passes before the first look, where a predecessor may still have to find out that it is none of
+        its business any more. `alarm_mb` is how large the database may become before that is said.
+        """
         self.store = store
         self.bus = bus
         self.hypervisor = hypervisor
@@ -109,7 +118,11 @@ class Engine:
         self.clock = clock
         self.gate = Gate(clock)
         self.observed = asyncio.Event()
+        self.look_trouble = ""
+        """What was in the way of the first look, if it has failed."""
         self.health = Health(clock)
+        self.store_watch = StoreWatch(store, self.gate, clock, alarm_mb=alarm_mb)
+        self._hesitation_s = hesitation_s
         self._rng = rng
         effects = effects or Effects()
         vms = VMReconciler(
@@ -133,8 +146,8 @@ class Engine:
         self._wired: list[tuple[Reconciler, Controller[Any]]] = []
         self.vms = self._wire("vm", vms, workers=VM_WORKERS, timeout_s=120.0)
         self._wire("deployment", DeploymentReconciler(store=store, clock=clock, effects=effects), workers=4)
-        plugins = PluginReconciler(store=store, cache=cache, clock=clock, effects=effects)
-        self._wire("plugin", plugins, workers=PLUGIN_WORKERS, timeout_s=DOWNLOAD_S)
+        self.plugins = PluginReconciler(store=store, cache=cache, clock=clock, effects=effects)
+        self._wire("plugin", self.plugins, workers=PLUGIN_WORKERS, timeout_s=DOWNLOAD_S)
         self._wire("garbage", garbage, workers=1, resync_s=SWEEP_S)
         self._probes: HealthReconciler | None = None
         if prober is not None:
@@ -164,6 +177,11 @@ class Engine:
         """The figures of each controller now."""
         return [controller.stats() for controller in self.controllers]
 
+    def concerned(self, kind: Kind) -> list[Controller[Any]]:
+        """The controllers that look at objects of a kind, that of the kind itself first."""
+        names = [kind.lower(), *(["health"] if kind == "VM" else [])]
+        return [controller for name in names for controller in self.controllers if controller.name == name]
+
     def last_check(self, vm: VM) -> Instant | None:
         """When a probe of the VM's guest last said something, as far as this daemon knows."""
         return self._probes.last_check(vm) if self._probes is not None else None
@@ -180,7 +198,8 @@ class Engine:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._look_first(), name="first look")
                 for name, watch in self._watchers():
-                    tasks.create_task(supervise(name, watch, self.clock, self.health), name=name)
+                    watched = supervise(name, watch, self.clock, self.health, silence_s=SILENCE_S)
+                    tasks.create_task(watched, name=name)
                 for controller in self.controllers:
                     tasks.create_task(controller.run(), name=controller.name)
         finally:
@@ -193,7 +212,7 @@ class Engine:
                 tasks.create_task(controller.drain(deadline_s))
 
     def _watchers(self) -> Sequence[tuple[str, Callable[[Beat], Any]]]:
-        return (("hypervisor", self._watch_hypervisor), ("store", self._watch_store))
+        return (("hypervisor", self._watch_hypervisor), ("store", self.store_watch.watch))
 
     def _heard(self, batch: Sequence[Committed]) -> None:
         for reconciler, controller in self._wired:
@@ -211,6 +230,8 @@ class Engine:
 
     async def _look_first(self) -> None:
         """Open the way for the controllers once hypervisor and network have been seen in full."""
+        if self._hesitation_s:
+            await self.clock.sleep(self._hesitation_s)
         while not self.observed.is_set():
             try:
                 found = await self.hypervisor.observe()
@@ -218,6 +239,7 @@ class Engine:
                 vms = self.store.count("VM")
             except VolantError as error:
                 log.error("daemon.cannot_look", reason=error.reason, message=error.message)
+                self.look_trouble = error.message
                 await self.clock.sleep(LOOK_AGAIN_S)
             else:
                 log.info("daemon.observed", instances=len(found), vms=vms)
@@ -226,18 +248,6 @@ class Engine:
     async def _watch_hypervisor(self, beat: Beat) -> None:
         async for uid in self.hypervisor.watch():
             beat()
-            found = self.store.find_uid(uid)
+            found = self.store.find_uid(uid) if uid is not None else None
             if found is not None:
                 self.vms.add(found.meta.key)
-
-    async def _watch_store(self, beat: Beat) -> None:
-        """While the last commit failed, nobody acts; an empty commit tells when it is over."""
-        while True:
-            beat()
-            if self.store.healthy:
-                self.gate.open(STORE_TROUBLE)
-                await self.store.in_trouble.wait()
-            else:
-                self.gate.close(STORE_TROUBLE)
-                await self.store.probe()
-                await self.clock.sleep(PROBE_S)

@@ -24,6 +24,9 @@ from volant.clock import Instant, Uid
 from volant.model.health import ProbeOutcome
 from volant.model.vm import Booted, Exit, NetworkMode
 
+BEAT_S = 10.0
+"""How often a watch gives a sign of life at least."""
+
 InstanceState = Literal["starting", "running", "unknown", "exited"]
 Accelerator = Literal["kvm", "tcg", "simulated"]
 Isolation = Literal["hardware", "none"]
@@ -132,8 +135,12 @@ class Hypervisor(Protocol):
         """Remove every file an ended instance left. Refuses (DriverUnavailable) while its process lives."""
         ...
 
-    def watch(self) -> AsyncIterator[Uid]:
-        """Uids worth a look, as they come up: an exit is reported within milliseconds. Hints, never facts."""
+    def watch(self) -> AsyncIterator[Uid | None]:
+        """Uids worth a look, as they come up: an exit is reported within milliseconds. Hints, never facts.
+
+        None says that there was nothing to see and that it would have been seen: at the latest BEAT_S after whatever
+        was said before. A watch that says nothing for longer is broken, and whoever listens begins another.
+        """
         ...
 
     async def close(self) -> None:

@@ -29,7 +29,7 @@ from msgspec import Struct
 from volant.clock import Clock
 from volant.errors import ArtifactError, ArtifactRefused, ArtifactUnavailable, StartupError
 from volant.images.fetch import Fetcher, FetchPolicy
-from volant.images.http import Sink, shown
+from volant.images.http import Announce, Sink, shown
 
 PREFIX: Final = "tmp-"
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
@@ -46,7 +46,7 @@ class Artifact(Struct, frozen=True, kw_only=True):
 class Source(Protocol):
     """Where bytes come from."""
 
-    async def fetch(self, url: str, sink: Sink) -> None:
+    async def fetch(self, url: str, sink: Sink, announce: Announce) -> None:
         """Give the whole content to `sink`, or raise ArtifactRefused or ArtifactUnavailable."""
 
 
@@ -57,6 +57,12 @@ class _Flight:
         self.is_over = asyncio.Event()
         self.artifact: Artifact | None = None
         self.error: ArtifactError | None = None
+        self.received_bytes = 0
+        self.total_bytes: int | None = None
+
+    def announced(self, total_bytes: int) -> None:
+        """So many bytes there will be, it is said."""
+        self.total_bytes = total_bytes
 
 
 class ArtifactCache:
@@ -89,6 +95,11 @@ class ArtifactCache:
         """Every complete file, in order."""
         return sorted(entry.name for entry in self._files.iterdir() if _DIGEST.fullmatch(entry.name))
 
+    def progress(self, url: str, checksum: str | None) -> tuple[int, int | None] | None:
+        """Of the fetch that `ensure` waits for: bytes received, and all of them if announced. None: there is none."""
+        flight = self._flights.get((url, checksum))
+        return None if flight is None else (flight.received_bytes, flight.total_bytes)
+
     async def ensure(self, url: str, checksum: str | None) -> Artifact:
         """Have the artifact. A `checksum` (sha256, hex) that is here already costs no fetch, whatever the URL.
 
@@ -106,7 +117,7 @@ class ArtifactCache:
                 raise type(flight.error)(flight.error.message, details=flight.error.details)
         flight = self._flights[key] = _Flight()
         try:
-            flight.artifact = await self._fetch(url, checksum)
+            flight.artifact = await self._fetch(url, checksum, flight)
         except ArtifactError as error:
             flight.error = error
             raise
@@ -140,7 +151,7 @@ class ArtifactCache:
             return None
         return Artifact(path=path, digest=digest, size_bytes=found.st_size) if stat.S_ISREG(found.st_mode) else None
 
-    async def _fetch(self, url: str, checksum: str | None) -> Artifact:
+    async def _fetch(self, url: str, checksum: str | None, flight: _Flight) -> Artifact:
         try:
             descriptor, name = tempfile.mkstemp(prefix=PREFIX, dir=self._root)
         except OSError as error:
@@ -149,7 +160,7 @@ class ArtifactCache:
         self._scratch.add(scratch)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                digest, size = await self._pour(url, file)
+                digest, size = await self._pour(url, file, flight)
             if checksum is not None and digest != checksum:
                 raise ArtifactRefused(
                     f"cannot use {shown(url)}: its sha256 is {digest}, the manifest says {checksum}",
@@ -162,7 +173,7 @@ class ArtifactCache:
         finally:
             await asyncio.to_thread(self._drop, scratch)
 
-    async def _pour(self, url: str, file: BinaryIO) -> tuple[str, int]:
+    async def _pour(self, url: str, file: BinaryIO, flight: _Flight) -> tuple[str, int]:
         """Write the content to `file`; its digest and size. It is on the disk when this returns."""
         digest = hashlib.sha256()
 
@@ -173,8 +184,9 @@ class ArtifactCache:
         async def sink(chunk: bytes) -> None:
             # In a thread: hashing and writing a large file would hold up the loop for seconds.
             await asyncio.to_thread(take, chunk)
+            flight.received_bytes += len(chunk)
 
-        await self._source.fetch(url, sink)
+        await self._source.fetch(url, sink, flight.announced)
         file.flush()
         await asyncio.to_thread(os.fsync, file.fileno())
         return digest.hexdigest(), file.tell()

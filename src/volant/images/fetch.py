@@ -18,7 +18,7 @@ from msgspec import Struct
 from volant.clock import Clock
 from volant.errors import ArtifactRefused, ArtifactUnavailable
 from volant.images.addresses import Resolver, resolve
-from volant.images.http import Limits, Sink, fetch_http, shown
+from volant.images.http import Announce, Limits, Sink, fetch_http, nobody_asks, shown
 from volant.images.local import fetch_file
 
 
@@ -47,7 +47,7 @@ class Fetcher:
         self._resolver = resolver
         self._tls = tls
 
-    async def fetch(self, url: str, sink: Sink) -> None:
+    async def fetch(self, url: str, sink: Sink, announce: Announce = nobody_asks) -> None:
         """Give the whole content to `sink`, or raise ArtifactRefused or ArtifactUnavailable, possibly half-way."""
         size = 0
 
@@ -60,16 +60,16 @@ class Fetcher:
 
         try:
             async with asyncio.timeout_at(self._clock.monotonic() + self._policy.total_s):
-                await self._open(url, bounded)
+                await self._open(url, bounded, announce)
         except TimeoutError:
             raise ArtifactUnavailable(f"cannot fetch {shown(url)}: not done in {self._policy.total_s:g} s") from None
 
-    async def _open(self, url: str, sink: Sink) -> None:
+    async def _open(self, url: str, sink: Sink, announce: Announce) -> None:
         if url.lower().startswith("file:"):
-            await fetch_file(url, sink, roots=self._policy.roots)
+            await fetch_file(url, sink, announce, roots=self._policy.roots)
             return
         policy = self._policy
         limits = Limits(
             allow=policy.allow, max_bytes=policy.max_bytes, idle_s=policy.idle_s, max_redirects=policy.max_redirects
         )
-        await fetch_http(url, sink, limits=limits, resolver=self._resolver, tls=self._tls)
+        await fetch_http(url, sink, announce, limits=limits, resolver=self._resolver, tls=self._tls)

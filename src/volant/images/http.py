@@ -26,6 +26,8 @@ from volant.images.addresses import Resolver, vet
 
 Sink = Callable[[bytes], Awaitable[None]]
 """Takes the content piece by piece."""
+Announce = Callable[[int], None]
+"""Is told how many bytes there will be, where that is known before they come. It may be wrong."""
 
 CHUNK_BYTES: Final = 1 << 20
 PORTS: Final = {"http": 80, "https": 443}
@@ -52,8 +54,18 @@ class Hop(NamedTuple):
     port: int
 
 
+def nobody_asks(_: int) -> None:
+    """Nobody wants to know how many bytes there will be."""
+
+
 async def fetch_http(
-    url: str, sink: Sink, *, limits: Limits, resolver: Resolver, tls: ssl.SSLContext | None = None
+    url: str,
+    sink: Sink,
+    announce: Announce = nobody_asks,
+    *,
+    limits: Limits,
+    resolver: Resolver,
+    tls: ssl.SSLContext | None = None,
 ) -> None:
     """Give the content of `url` to `sink`. Raises ArtifactRefused or ArtifactUnavailable, possibly half-way."""
     hop = parse_hop(url)
@@ -69,7 +81,7 @@ async def fetch_http(
                 response = await _ask(client, hop, limits, resolver)
                 try:
                     if response.status_code not in REDIRECTS:
-                        await _pour(response, sink, shown(url), limits.max_bytes)
+                        await _pour(response, sink, announce, shown(url), limits.max_bytes)
                         return
                     hop = _next_hop(hop, response)
                 finally:
@@ -133,13 +145,15 @@ def _next_hop(hop: Hop, response: httpx2.Response) -> Hop:
     return following
 
 
-async def _pour(response: httpx2.Response, sink: Sink, label: str, max_bytes: int) -> None:
+async def _pour(response: httpx2.Response, sink: Sink, announce: Announce, label: str, max_bytes: int) -> None:
     if response.status_code != 200:
         kind = ArtifactUnavailable if response.status_code in RETRYABLE else ArtifactRefused
         raise kind(f"cannot fetch {label}: the server answered {response.status_code}")
     announced = response.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > max_bytes:
         raise ArtifactRefused(f"cannot fetch {label}: it is larger than {max_bytes} bytes")
+    if announced.isdecimal():
+        announce(int(announced))
     async for chunk in response.aiter_raw(CHUNK_BYTES):
         await sink(chunk)
 

@@ -15,13 +15,14 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from volant.errors import ArtifactRefused, ArtifactUnavailable
-from volant.images.http import CHUNK_BYTES, Sink
+from volant.images.http import CHUNK_BYTES, Announce, Sink, nobody_asks
 
 
-async def fetch_file(url: str, sink: Sink, *, roots: Sequence[Path]) -> None:
+async def fetch_file(url: str, sink: Sink, announce: Announce = nobody_asks, *, roots: Sequence[Path]) -> None:
     """Give the content of the file to `sink`. Raises ArtifactRefused or ArtifactUnavailable."""
     path = parse_path(url)
     with _opened(path, roots) as descriptor:
+        announce(os.fstat(descriptor).st_size)
         while chunk := await asyncio.to_thread(_read, descriptor, path):
             await sink(chunk)
 

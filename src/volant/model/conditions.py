@@ -32,7 +32,11 @@ Conditions = tuple[Condition, ...]
 
 def condition(conditions: Conditions, kind: str) -> Condition | None:
     """The condition of that type, if it was ever reported."""
-    return next((c for c in conditions if c.type == kind), None)
+    # Not `next` of a generator, which costs three times as much, and this is asked several times a write.
+    for found in conditions:
+        if found.type == kind:
+            return found
+    return None
 
 
 def is_true(conditions: Conditions, kind: str) -> bool:

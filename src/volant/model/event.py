@@ -92,11 +92,19 @@ class EventData(Struct, frozen=True, kw_only=True, omit_defaults=True):
     request_id: str | None = None
 
 
+class PastEvent(EventData, frozen=True, kw_only=True, omit_defaults=True):
+    """An event of the past, as lists show it: what a stream says in its frame stands beside the data."""
+
+    id: int
+    type: EventType
+
+
 class Committed(Struct, frozen=True, kw_only=True, gc=False):
     """One event as the bus carries it. `data` is the encoded `EventData`, made once for every reader (W7).
 
     `actor` is who wrote: `api` or the name of a controller. `labels` are the object's; what the write changed of them
-    is in `previous`, so that whoever follows some labels hears of an object that loses them.
+    is in `previous`, so that whoever follows some labels hears of an object that loses them. `preceding` is the
+    revision of the object's event before this one; None for its first.
     """
 
     revision: int
@@ -110,6 +118,7 @@ class Committed(Struct, frozen=True, kw_only=True, gc=False):
     actor: str
     labels: Mapping[str, str] = {}
     previous: Summary | None = None
+    preceding: int | None = None
 
 
 _ENCODER = msgspec.json.Encoder()
@@ -164,7 +173,16 @@ def committed(
         actor=happening.actor,
         labels=meta.labels,
         previous=previous,
+        preceding=None if old is None else old.meta.revision,
     )
+
+
+_PAST = msgspec.json.Decoder(PastEvent)
+
+
+def past(event: Committed) -> PastEvent:
+    """A committed event as lists show it. Data of any earlier version can be read."""
+    return _PAST.decode(b'{"id":%d,"type":"%s",%b' % (event.revision, event.type.encode(), event.data[1:]))
 
 
 class Said(Struct, frozen=True):

@@ -19,6 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from volant.clock import Instant
+from volant.model.meta import Misfit
 from volant.model.vm import FailedProbe, Health, HealthWord
 
 ProbeKind = Literal["startup", "readiness", "liveness"]
@@ -63,7 +64,8 @@ class HealthCheck(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     def __post_init__(self) -> None:
         for kind, probe in (("startup", self.startup), ("liveness", self.liveness)):
             if probe is not None and probe.success_threshold != 1:
-                raise ValueError(f"the success_threshold of a {kind} probe must be 1")
+                message = f"the success_threshold of a {kind} probe must be 1"
+                raise Misfit(f"/{kind}/success_threshold", message)
 
     def probe(self, kind: ProbeKind) -> Probe | None:
         """The probe of that kind, if there is one."""

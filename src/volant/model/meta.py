@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta as Constraint
@@ -25,6 +26,14 @@ Name = Annotated[
         description="A DNS label: lower-case letters, digits and '-', at most 63 characters.",
     ),
 ]
+
+_NAME = re.compile(NAME_PATTERN)
+
+
+def is_name(text: str) -> bool:
+    """Whether an object can be called so."""
+    return _NAME.match(text) is not None
+
 
 LabelKey = Annotated[
     str,

@@ -63,7 +63,7 @@ class Chosen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fields: Fields | UnsetType = UNSET
 
 
-BY = "What to sort by; in the order of creation where two are equal."
+BY = "What to sort by. Equal ones stand in the order of creation."
 
 
 class ListQuery(Page, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -250,6 +250,12 @@ class ConfigHistoryQuery(Struct, frozen=True, kw_only=True, forbid_unknown_field
     """`GET /vms/{name}/config/history`. The newest so many entries; without `limit` everything that is kept."""
 
     limit: Limit | UnsetType = UNSET
+
+
+class LastEventsQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`GET /vms/{name}/events` and the like: the newest so many."""
+
+    limit: Annotated[int, Constraint(ge=1, le=500, description="At most so many; without it, 50.")] = 50
 
 
 class EventQuery(VMEventQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):

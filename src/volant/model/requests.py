@@ -3,13 +3,14 @@
     bytes ──api.body──▶ request Struct ──resolve──▶ spec
 
 Unknown fields are refused everywhere (`forbid_unknown_fields`), because a misspelt field that is ignored is a VM of the
-wrong size. What can be left out has a default here or, where the plugin decides, is UNSET until `resolve` is told what
-the plugin says. Nothing here can carry a status: users write specs (V5).
+wrong size; what was fixed when an object was made is refused with what to do instead (`FIXED`). What can be left out
+has a default here or, where the plugin decides, is UNSET until `resolve` is told what the plugin says. Nothing here can
+carry a status: users write specs (V5).
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import UNSET, Struct, UnsetType, field
 from msgspec import Meta as Constraint
@@ -151,6 +152,12 @@ class NewDeployment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 class Scale(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`PATCH /deployments/{name}`: How many VMs there should be from now on."""
+
+    FIXED: ClassVar = dict.fromkeys(
+        set(NewDeployment.__struct_fields__) - {"replicas"},
+        "cannot be changed: delete the deployment and create it again with another one",
+    )
+    """What was said at its creation, and what to do instead of changing it."""
 
     replicas: Replicas
 

@@ -57,8 +57,9 @@ def changes(old: Object | None, new: Object | None) -> tuple[Summary | None, Sum
     if old is None or new is None:
         return None if old is None else summary(old), None if new is None else summary(new)
     names, before = _words(old)
-    _, after = _words(new)
-    was, now = dict[str, Any](), dict[str, Any]()
+    after = _words(new)[1]
+    was: dict[str, Any] = {}
+    now: dict[str, Any] = {}
     if before != after:
         for name, a, b in zip(names, before, after, strict=True):
             if a != b:
@@ -72,7 +73,8 @@ def changes(old: Object | None, new: Object | None) -> tuple[Summary | None, Sum
 
 def summary(obj: Object) -> Summary:
     """All words of an object, but for its plugin and labels, which stand beside it."""
-    return Summary(**dict[str, Any](zip(*_words(obj), strict=True)))
+    said: dict[str, Any] = dict(zip(*_words(obj), strict=True))
+    return Summary(**said)
 
 
 def plugin_of(obj: Object) -> str | None:
@@ -91,11 +93,11 @@ def _words(obj: Object) -> tuple[tuple[str, ...], tuple[object, ...]]:
 
 
 def _words_of_vm(vm: VM) -> tuple[object, ...]:
-    spec, status = vm.spec, vm.status
+    spec, status, word = vm.spec, vm.status, status_word(vm)
     return (
-        status_word(vm),
+        word,
         spec.power,
-        is_ready(vm),
+        word == "running" and is_ready(vm),
         None if status.health is None else status.health.status,
         status.restarts,
         restart_required(vm),

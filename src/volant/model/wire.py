@@ -12,10 +12,13 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from volant.clock import Instant, rfc3339
-from volant.model.conditions import Conditions
+from volant.model.conditions import Conditions, is_true
 from volant.model.deployment import Deployment, is_scaling, phase
 from volant.model.document import OpenApi
+from volant.model.event import Committed, past
 from volant.model.history import ConfigChange
+from volant.model.objects import Object
+from volant.model.plugin import READY as PLUGIN_READY
 from volant.model.plugin import Artifact, Plugin
 from volant.model.views import (
     ArtifactView,
@@ -29,13 +32,16 @@ from volant.model.views import (
     ExitView,
     HealthView,
     HostResources,
+    LinkView,
     NetworkView,
     OpenApiView,
     PluginView,
     Stats,
     SystemFacts,
     SystemInfo,
+    TurnView,
     VMView,
+    WhyView,
     WorkloadView,
 )
 from volant.model.vm import (
@@ -49,6 +55,7 @@ from volant.model.vm import (
     running_config,
     status_word,
 )
+from volant.model.why import Link, Turn, Why
 
 _written = lru_cache(maxsize=4096)(rfc3339)
 """Most instants of an object do not change from one reading to the next, and writing one costs a microsecond."""
@@ -162,6 +169,51 @@ def plugin_view(plugin: Plugin) -> PluginView:
         env=manifest.env,
         deleting_since=_time(meta.deleting_since),
         conditions=_conditions(status.conditions),
+    )
+
+
+def why_view(
+    obj: Object, answer: Why, now: Instant, turns: Iterable[tuple[str, Turn]], events: Iterable[Committed]
+) -> WhyView:
+    """Why an object is not ready, in wire form. `turns` come with the name of their controller."""
+    meta = obj.meta
+    return WhyView(
+        kind=meta.kind,
+        name=meta.name,
+        at=rfc3339(now),
+        status=_word(obj),
+        outlook=answer.outlook,
+        uid=meta.uid,
+        revision=meta.revision,
+        generation=meta.generation,
+        observed_generation=obj.status.observed_generation,
+        chain=tuple(map(_link, answer.chain)),
+        turns=tuple(TurnView(controller=by, at=rfc3339(t.at), outcome=t.outcome, times=t.times) for by, t in turns),
+        events=tuple(map(past, events)),
+    )
+
+
+def _word(obj: Object) -> str:
+    if isinstance(obj, VM):
+        return status_word(obj)
+    if isinstance(obj, Deployment):
+        return phase(obj)
+    if obj.meta.is_deleting:
+        return "deleting"
+    return "ready" if is_true(obj.status.conditions, PLUGIN_READY) else "not_ready"
+
+
+def _link(link: Link) -> LinkView:
+    return LinkView(
+        kind=link.kind,
+        name=link.name,
+        level=link.level,
+        says=link.says,
+        reason=link.reason,
+        generation=link.generation,
+        since=_time(link.since),
+        next_try_at=_time(link.next_try_at),
+        numbers=dict(link.numbers),
     )
 
 

@@ -22,7 +22,7 @@ called would act on news, and news gets lost.
 from volant.reconcile.backoff import Backoff, RetryLimiter, delay
 from volant.reconcile.controller import DONE, Again, Controller, Outcome, Ready
 from volant.reconcile.gate import Gate
-from volant.reconcile.measures import ControllerStats, Spread
+from volant.reconcile.measures import ControllerStats, KeyStanding, Place, Spread
 from volant.reconcile.priority import Priority
 from volant.reconcile.story import Stories, Turn
 from volant.reconcile.watchers import Beat, Health, WatcherHealth, supervise
@@ -37,7 +37,9 @@ __all__ = [
     "ControllerStats",
     "Gate",
     "Health",
+    "KeyStanding",
     "Outcome",
+    "Place",
     "Priority",
     "Ready",
     "RetryLimiter",

@@ -28,7 +28,7 @@ from volant.clock import Clock
 from volant.errors import Conflict, Unavailable, VolantError
 from volant.reconcile.backoff import Backoff, delay
 from volant.reconcile.gate import Gate
-from volant.reconcile.measures import ControllerStats, Spread
+from volant.reconcile.measures import ControllerStats, KeyStanding, Spread
 from volant.reconcile.priority import Priority
 from volant.reconcile.story import Stories
 from volant.reconcile.workqueue import ShutDown, Workqueue
@@ -109,7 +109,8 @@ class Controller(Generic[K]):
         self._queue: Workqueue[K] = Workqueue(clock, gate=self._gate)
         self._backoff: Backoff[K] = backoff or Backoff(clock, rng)
         self._conflicts: dict[K, int] = {}
-        self._failing: dict[K, str] = {}
+        self._failing: dict[K, tuple[str, str]] = {}
+        self._next_resync: float | None = None
         self._starved: set[K] = set()
         self._pauses = 0
         self._work = Spread()
@@ -157,6 +158,21 @@ class Controller(Generic[K]):
             failing=len(self._failing),
             latency=self._queue.latency.snapshot(),
             work=self._work.snapshot(),
+        )
+
+    def standing(self, key: K) -> KeyStanding:
+        """How one key stands at this moment."""
+        place, at = self._queue.place(key)
+        reason, message = self._failing.get(key, (None, ""))
+        return KeyStanding(
+            controller=self.name,
+            place=place,
+            since=at if place in ("waiting", "working") else None,
+            next_at=at if place == "delayed" else self._next_resync,
+            failures=0 if reason is None else max(self._backoff.failures(key), 1),
+            reason=reason,
+            message=message,
+            turns=self.stories.of(key),
         )
 
     def _hire(self, tasks: asyncio.TaskGroup) -> None:
@@ -261,9 +277,11 @@ class Controller(Generic[K]):
             self._conflicts.pop(key, None)
         reason = type(error).__name__
         self._failures += 1
-        self._tell(key, f"failed: {reason}: {message}")
-        if self._failing.get(key) != reason:
-            self._failing[key] = reason
+        is_internal = not isinstance(error, VolantError) and message == str(error)
+        self._tell(key, f"failed: {reason}: {message}", is_internal=is_internal)
+        is_news = self._failing.get(key, ("", ""))[0] != reason
+        self._failing[key] = (reason, "" if is_internal else message)
+        if is_news:
             trace = None if isinstance(error, VolantError) else error
             log.error(
                 "reconcile.failing", controller=self.name, key=str(key), reason=reason, message=message, exc_info=trace
@@ -274,8 +292,8 @@ class Controller(Generic[K]):
         self._retries += 1
         self._queue.add_after(key, self._backoff.next_delay(key), Priority.ROUTINE)
 
-    def _tell(self, key: K, outcome: str) -> None:
-        self.stories.tell(key, self._clock.now(), "reconcile", outcome)
+    def _tell(self, key: K, outcome: str, *, is_internal: bool = False) -> None:
+        self.stories.tell(key, self._clock.now(), "reconcile", outcome, is_internal=is_internal)
 
     async def _resync(self) -> None:
         """Bring every key round, at once and then every `resync_s` ± 20 %: the world drifts without telling."""
@@ -293,4 +311,6 @@ class Controller(Generic[K]):
             if failures:
                 log.info("resync.recovered", controller=self.name)
             failures = 0
-            await self._clock.sleep(delay(0, self._resync_s, self._resync_s, RESYNC_JITTER, self._rng))
+            pause_s = delay(0, self._resync_s, self._resync_s, RESYNC_JITTER, self._rng)
+            self._next_resync = self._clock.monotonic() + pause_s
+            await self._clock.sleep(pause_s)

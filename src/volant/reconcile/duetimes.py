@@ -53,6 +53,11 @@ class DueTimes(Generic[K]):
         self._sweep()
         self._arm()
 
+    def due(self, key: K) -> float | None:
+        """When (monotonic) `key` is due; None when it is not."""
+        entry = self._live.get(key)
+        return None if entry is None else entry[0]
+
     def discard(self, key: K) -> None:
         """Nobody needs `key` later any more. Harmless when nobody did."""
         if self._live.pop(key, None) is not None and not self._live:

@@ -33,6 +33,13 @@ class Gate:
         """Why it is closed; empty when it is open."""
         return tuple(self._reasons)
 
+    @property
+    def opens_at(self) -> float | None:
+        """When (monotonic) it opens by itself; None when it is open, or closed until somebody opens it."""
+        ends = [None if timer is None else timer.when() for timer in self._reasons.values()]
+        known = [end for end in ends if end is not None]
+        return max(known) if known and len(known) == len(ends) else None
+
     def close(self, reason: str) -> None:
         """Close until somebody calls `open` with the same reason."""
         self._forget_timer(reason)

@@ -6,7 +6,14 @@ from two readings, and a reading costs nothing while nobody asks.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct
+
+from volant.reconcile.story import Turn
+
+Place = Literal["idle", "delayed", "waiting", "working"]
+"""Of a key: with nobody, to be added at a time, waiting for a worker, with a worker."""
 
 
 class Spread(Struct):
@@ -57,3 +64,23 @@ class ControllerStats(Struct, frozen=True, kw_only=True):
     failing: int
     latency: Spread
     work: Spread
+
+
+class KeyStanding(Struct, frozen=True, kw_only=True):
+    """One key of one controller at one moment, for whoever asks why nothing comes of it. Times are monotonic.
+
+    since     since when it waits for a worker, or is with one; None otherwise
+    next_at   when it comes round by itself at the latest: when it is due, else with the next resync; None when unknown
+    failures  turns in a row that failed; 0 after one that did not
+    reason    of the last of these, the class of the error; `message` is empty for a fault of the program
+    turns     its story, oldest first
+    """
+
+    controller: str
+    place: Place
+    since: float | None = None
+    next_at: float | None = None
+    failures: int = 0
+    reason: str | None = None
+    message: str = ""
+    turns: tuple[Turn, ...] = ()

@@ -23,12 +23,17 @@ KEYS = 4096
 
 
 class Turn(Struct, frozen=True):
-    """What was done and how it ended, `times` in a row; `at` is the last of them."""
+    """What was done and how it ended, `times` in a row; `at` is the last of them.
+
+    What `is_internal` is for the log and for assertion messages: nobody knows what the text of a fault of the program
+    has in it, so it is shown to no user.
+    """
 
     at: Instant
     what: str
     outcome: str
     times: int = 1
+    is_internal: bool = False
 
     def __str__(self) -> str:
         times = f" (x{self.times})" if self.times > 1 else ""
@@ -43,7 +48,7 @@ class Stories(Generic[K]):
         self._keys = keys
         self._told: OrderedDict[K, deque[Turn]] = OrderedDict()
 
-    def tell(self, key: K, at: Instant, what: str, outcome: str) -> None:
+    def tell(self, key: K, at: Instant, what: str, outcome: str, *, is_internal: bool = False) -> None:
         """One more turn of `key`."""
         story = self._told.get(key)
         if story is None:
@@ -55,7 +60,7 @@ class Stories(Generic[K]):
         times = 1
         if story and story[-1].what == what and story[-1].outcome == outcome:
             times += story.pop().times
-        story.append(Turn(at, what, outcome, times))
+        story.append(Turn(at, what, outcome, times, is_internal))
 
     def of(self, key: K) -> tuple[Turn, ...]:
         """The story of `key`, oldest turn first; empty when nothing is known."""

@@ -30,7 +30,7 @@ from typing import Generic, TypeVar
 from volant.clock import Clock
 from volant.reconcile.duetimes import DueTimes
 from volant.reconcile.gate import Gate
-from volant.reconcile.measures import Spread
+from volant.reconcile.measures import Place, Spread
 from volant.reconcile.priority import Priority
 
 K = TypeVar("K", bound=Hashable)
@@ -94,6 +94,16 @@ class Workqueue(Generic[K]):
         """How long each key that is being worked on has been so."""
         now = self._clock.monotonic()
         return [now - since for since in self._working.values()]
+
+    def place(self, key: K) -> tuple[Place, float | None]:
+        """Where `key` is, and since when it is there; of a delayed one, until when. Times are monotonic."""
+        if key in self._working:
+            return "working", self._working[key]
+        since = self._fresh.get(key, self._routine.get(key))
+        if since is not None:
+            return "waiting", since
+        due = self._due.due(key)
+        return ("idle", None) if due is None else ("delayed", due)
 
     def add(self, key: K, priority: Priority = _FRESH) -> None:
         """Somebody should look at `key`. Never blocks; costs nothing when the key waits already."""

@@ -10,6 +10,7 @@ see the last commit: there is no cache that could be older.
     Rows            the look-ups that the two have in common
     Remembered      a request that came with an Idempotency-Key, and the answer it was Given
     DataDirLock     one daemon a data directory
+    Holder          which daemon that is, as the database has it
 
 Nothing of SQLite or peewee leaves this room: errors are those of `volant.errors`, values those of `volant.model`. There
 is deliberately no query language and no update without a reason: each write names the event it is.
@@ -20,7 +21,7 @@ from volant.store.lease import DataDirLock
 from volant.store.rows import Rows
 from volant.store.store import Store
 from volant.store.transaction import Transaction
-from volant.store.values import Child, Column, Filter, Position, StoreSettings, Tally
+from volant.store.values import Child, Column, Filter, Holder, Position, Sizes, StoreSettings, Tally
 
 __all__ = [
     "Child",
@@ -28,9 +29,11 @@ __all__ = [
     "DataDirLock",
     "Filter",
     "Given",
+    "Holder",
     "Position",
     "Remembered",
     "Rows",
+    "Sizes",
     "Store",
     "StoreSettings",
     "Tally",

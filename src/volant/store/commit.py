@@ -1,6 +1,7 @@
 """Jobs into commits: the one code path by which anything is ever written.
 
     BEGIN IMMEDIATE
+      is the epoch still ours?              no: nothing is written, by this daemon never again
       SAVEPOINT  job 1  RELEASE             a job that raises is undone alone
       SAVEPOINT  job 2  ROLLBACK TO
       INSERT the events, UPDATE the head
@@ -16,8 +17,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from volant.clock import Clock, UidFactory
-from volant.errors import Unavailable, VolantError
+from volant.errors import Fenced, Unavailable, VolantError
 from volant.model.event import Committed
+from volant.store import epoch as epochs
 from volant.store.database import DATABASE_ERRORS, Connection, is_trouble, meaning
 from volant.store.eventlog import APPEND, compact, event_row
 from volant.store.transaction import Transaction
@@ -43,7 +45,10 @@ class Answer(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of one batch. `proved` says that the disk took something; `trouble` why it did not."""
+    """What became of one batch.
+
+    `proved` says that the disk took something; `trouble` why it did not; `fenced` that it never will again.
+    """
 
     revision: int
     oldest_event: int
@@ -51,24 +56,38 @@ class Outcome(NamedTuple):
     answers: Sequence[Answer] = ()
     proved: bool = False
     trouble: str | None = None
+    fenced: Fenced | None = None
 
 
 class Committer:
-    """Owns the writing connection, the revision and the beginning of the event log."""
+    """Owns the writing connection, the revision and the beginning of the event log, for as long as `epoch` lasts."""
 
-    def __init__(self, connection: Connection, *, clock: Clock, uids: UidFactory, settings: StoreSettings) -> None:
+    def __init__(
+        self, connection: Connection, *, epoch: int, clock: Clock, uids: UidFactory, settings: StoreSettings
+    ) -> None:
         self._connection = connection
+        self._epoch = epoch
         self._clock = clock
         self._uids = uids
         self._settings = settings
         self._age_checked_at = clock.monotonic()
+        self.busy_since: float | None = None
+        """When (monotonic) the commit began that is under way. May be read from any thread."""
         self.revision, self.oldest_event = connection.select("SELECT revision, oldest_event FROM head")[0]
 
     def commit(self, jobs: Sequence[Job]) -> Outcome:
         """All jobs in one transaction. Never raises: an error that is nobody's own is everybody's answer."""
+        self.busy_since = self._clock.monotonic()
+        try:
+            return self._commit(jobs)
+        finally:
+            self.busy_since = None
+
+    def _commit(self, jobs: Sequence[Job]) -> Outcome:
         revision, events, answers = self.revision, list[Committed](), list[Answer]()
         try:
             with self._connection.transaction():
+                epochs.check(self._connection.execute, self._epoch)
                 for job in jobs:
                     # Reading `cancelled` from another thread is safe: at worst the job runs although nobody waits.
                     if not job.future.cancelled():
@@ -92,6 +111,7 @@ class Committer:
             return None
         try:
             with self._connection.transaction():
+                epochs.check(self._connection.execute, self._epoch)
                 oldest = compact(self._connection.execute, settings.event_keep, keep_since, settings.compact_events)
         except Exception as error:  # noqa: BLE001 -- because the jobs before and after have nothing to do with it
             self._age_checked_at = self._clock.monotonic()
@@ -102,9 +122,14 @@ class Committer:
         self.oldest_event = oldest
         return Outcome(self.revision, oldest, proved=True)
 
-    def checkpoint(self) -> None:
-        """Fold the write-ahead log into the database file. Not needed for anything but a tidy directory."""
+    def leave(self) -> None:
+        """Let go of the epoch and fold the write-ahead log into the database file: as nice to have as it is to be told.
+
+        Neither is needed, as a killed process shows, and neither harms a successor that is here already.
+        """
         try:
+            with self._connection.transaction():
+                epochs.release(self._connection.execute, self._epoch)
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except DATABASE_ERRORS:
             return
@@ -138,6 +163,9 @@ class Committer:
         return True
 
     def _failed(self, error: Exception, jobs: Sequence[Job]) -> Outcome:
+        if isinstance(error, Fenced):
+            answers = [Answer(job.future, None, Fenced(error.message)) for job in jobs]
+            return Outcome(self.revision, self.oldest_event, (), answers, False, error.message, error)
         trouble = meaning(error)
         answers = [Answer(job.future, None, Unavailable(f"cannot write: {trouble}.")) for job in jobs]
         return Outcome(self.revision, self.oldest_event, (), answers, False, trouble)

@@ -22,7 +22,6 @@ from volant.model.vm import VM
 from volant.store import eventlog, history, listing
 from volant.store.database import DATABASE_ERRORS, Connection, Row, meaning
 from volant.store.rows import Rows
-from volant.store.transaction import changed
 from volant.store.values import Column, Filter, Position, Tally
 
 Obj = TypeVar("Obj", bound=Object)
@@ -128,15 +127,16 @@ class Reading(Rows):
         """
         return eventlog.events_after(self._select, revision, limit)
 
+    def last_events(self, uid: Uid, limit: int) -> list[Committed]:
+        """The last events of an object that is there, at most `limit` (1 or more), oldest first.
+
+        Those that are still kept; of an object from before version 5 of the schema, those since.
+        """
+        return eventlog.last_events(self._select, uid, limit)
+
     def config_history(self, uid: Uid, limit: int | None = None) -> list[ConfigChange]:
         """What changed of a VM's config, newest first; the last entry says that it was created, unless it is cut."""
         return [history.entry(row) for row in self._select(history.SELECT, (uid, -1 if limit is None else limit))]
-
-    def confirm(self, obj: Object) -> None:
-        """The store still holds exactly this object, or Conflict. For the moment before a step that destroys (V12)."""
-        asked = (obj.meta.uid, obj.meta.revision)
-        if not self._select("SELECT 1 FROM objects WHERE uid = ? AND revision = ?", asked):
-            raise changed(obj, self.find_uid(obj.meta.uid))
 
     def version(self, key: Key) -> tuple[Uid, int] | None:
         """Uid and revision of the object with that key, without reading the object; None when there is none."""

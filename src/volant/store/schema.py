@@ -4,6 +4,7 @@
     events       one row a committed write, by revision: the outbox that bus, streams and history are fed from
     addresses    who holds which address          free_ranges    which addresses nobody holds
     config_changes  what changed of a VM's config    idempotency  answers to writes that carried a key
+    lease        one row: which daemon may write
     head         one row: the last revision, where the event log begins, which pool the addresses are of
 
 The version is SQLite's `user_version`; every database, a fresh one too, gets where it is by the same numbered
@@ -69,7 +70,7 @@ ObjectRow.add_index(
 
 
 class EventRow(Model):
-    """All that `Committed` is made of."""
+    """All that `Committed` is made of, but for `preceding`, which came later."""
 
     revision = IntegerField(primary_key=True)
     type = TextField()
@@ -186,7 +187,37 @@ def _make_idempotency(connection: Connection) -> None:
         connection.db.create_tables((IdempotencyRow,), safe=False)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_make_tables, _make_config_changes, _make_idempotency)
+class LeaseRow(Model):
+    """The one row with id 1. `holder` is null when whoever took `epoch` has let go, or did not say who it is."""
+
+    id = IntegerField(primary_key=True)
+    epoch = IntegerField()
+    holder = BlobField(null=True)
+    since = DoubleField()
+
+    class Meta:  # noqa: D106 -- because its meaning is peewee's
+        table_name = "lease"
+        strict_tables = True
+
+
+def _make_lease(connection: Connection) -> None:
+    with connection.db.bind_ctx((LeaseRow,)):
+        connection.db.create_tables((LeaseRow,), safe=False)
+    connection.execute("INSERT INTO lease (id, epoch, holder, since) VALUES (1, 0, NULL, 0)")
+
+
+def _link_events(connection: Connection) -> None:
+    """Each event names the one before it of the same object; see `eventlog`. Those that are there name none."""
+    connection.execute("ALTER TABLE events ADD COLUMN preceding INTEGER")
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    _make_tables,
+    _make_config_changes,
+    _make_idempotency,
+    _make_lease,
+    _link_events,
+)
 """The n-th, counted from 1, makes version n out of version n - 1. Appended to, never changed."""
 
 

@@ -12,6 +12,8 @@ The store promises:
 * Jobs are all or nothing. One that raises changes nothing and harms no other.
 * When the disk does not take a commit, nothing has changed, nothing is published and every job of it raises
   `Unavailable`. `healthy` is False until a commit succeeds again; nobody needs to restart anything.
+* Of all stores that are open on one database the last one writes. The others change nothing: their jobs, and the checks
+  before their steps on the host, raise `Fenced`, and `deposed` is set for good.
 """
 
 from __future__ import annotations
@@ -23,16 +25,18 @@ from typing import Any, TypeVar
 
 from volant.bus import Bus
 from volant.clock import Clock, UidFactory
-from volant.errors import StartupError, Unavailable
+from volant.errors import Fenced, StartupError, Unavailable
 from volant.model.event import Happening
 from volant.model.objects import Object
+from volant.store import epoch as epochs
 from volant.store.addresses import adopt_pool, parse_pool
 from volant.store.commit import Committer, Job, Outcome, probe
-from volant.store.database import DATABASE_ERRORS, Connection, open_reading, open_writing, startup_error
+from volant.store.database import DATABASE_ERRORS, Connection, meaning, open_reading, open_writing, startup_error
+from volant.store.epoch import Term
 from volant.store.reading import Reading
 from volant.store.schema import migrate
-from volant.store.transaction import Status, Transaction
-from volant.store.values import StoreSettings
+from volant.store.transaction import Status, Transaction, changed
+from volant.store.values import Holder, Sizes, StoreSettings
 from volant.store.writer import InlineWriter, ThreadWriter, Writer
 from volant.telemetry import logger
 
@@ -40,6 +44,13 @@ T = TypeVar("T")
 Obj = TypeVar("Obj", bound=Object)
 
 _log = logger("volant.store")
+
+STALL_S = 10.0
+"""A commit that takes longer has met a disk that does not answer. Waiting for a lock takes a fifth of it."""
+
+DEPOSED = "another daemon has taken over this data directory"
+
+_CONFIRM = "SELECT epoch, EXISTS (SELECT 1 FROM objects WHERE uid = ? AND revision = ?) FROM lease"
 
 
 class Store(Reading):
@@ -50,6 +61,7 @@ class Store(Reading):
         writing: Connection,
         reading: Connection,
         *,
+        term: Term,
         bus: Bus,
         clock: Clock,
         uids: UidFactory,
@@ -57,14 +69,25 @@ class Store(Reading):
     ) -> None:
         super().__init__(reading)
         self._connections = (reading, writing)
+        self._path = Path(str(writing.db.database))
         self._bus = bus
+        self._clock = clock
         self._settings = settings
-        self._committer = Committer(writing, clock=clock, uids=uids, settings=settings)
+        self._committer = Committer(writing, epoch=term.epoch, clock=clock, uids=uids, settings=settings)
         self._writer: Writer | None = None
         self._waiting: list[Job] = []
         self._unanswered: set[asyncio.Future[Any]] = set()
         self._is_closed = False
+        self._is_stalled = False
         self._is_abandoned = False
+        self.epoch = term.epoch
+        """Grows with each daemon that opens the database; only the last one's may write (S3)."""
+        self.predecessor = term.predecessor
+        """Who had the database before and has not let go of it. Whether it still lives is for others to find out."""
+        self.deposed = asyncio.Event()
+        """Set once another store is known to have been opened on the database. This one is of no more use."""
+        self.fenced: Fenced | None = None
+        """What it raises since."""
         self.revision: int = self._committer.revision
         """Of the last commit that was published."""
         self.oldest_event: int = self._committer.oldest_event
@@ -85,10 +108,12 @@ class Store(Reading):
         uids: UidFactory,
         pool: str,
         settings: StoreSettings | None = None,
+        holder: Holder | None = None,
     ) -> Store:
-        """Open the database at `path`, made or migrated as needed; its directory must exist.
+        """Open the database at `path`, made or migrated as needed; its directory must exist. Deposes whoever has it.
 
-        `pool` is the network that VMs get addresses of. Raises StartupError with a sentence for the operator.
+        `pool` is the network that VMs get addresses of, `holder` who we are. Raises StartupError with a sentence for
+        the operator.
         """
         settings = settings or StoreSettings()
         parsed = parse_pool(pool)
@@ -98,9 +123,10 @@ class Store(Reading):
             migrate(opened[0], path)
             _check(opened[0], path)
             with opened[0].transaction():
+                term = epochs.take(opened[0].execute, holder, clock.now())
                 adopt_pool(opened[0].execute, parsed)
             opened.append(open_reading(path))
-            return cls(opened[0], opened[1], bus=bus, clock=clock, uids=uids, settings=settings)
+            return cls(*opened, term=term, bus=bus, clock=clock, uids=uids, settings=settings)
         except (*DATABASE_ERRORS, OSError, StartupError) as error:
             for connection in opened:
                 connection.close()
@@ -111,6 +137,41 @@ class Store(Reading):
         """Whether the last commit succeeded (S4)."""
         return self.trouble is None
 
+    def confirm(self, obj: Object) -> None:
+        """The store still holds exactly this object, and is ours to act for: else Conflict, or Fenced.
+
+        For the moment before a step on the host (V12, S3).
+        """
+        ((epoch, is_there),) = self._select(_CONFIRM, (obj.meta.uid, obj.meta.revision))
+        if epoch != self.epoch:
+            self.check_epoch()
+        if not is_there:
+            raise changed(obj, self.find_uid(obj.meta.uid))
+
+    def check_epoch(self) -> None:
+        """No other daemon has opened the database, or Fenced. For a step on the host that is about no object (S3)."""
+        try:
+            epochs.check(self._reader.execute, self.epoch)
+        except Fenced as error:
+            self._depose(error)
+            raise
+        except DATABASE_ERRORS as error:
+            raise Unavailable(f"cannot read: {meaning(error)}.") from error
+
+    def check_disk(self) -> None:
+        """Note the trouble when a commit has been under way for too long, in which case writes are refused at once.
+
+        To be called every so often. The end of that commit tells that it is over.
+        """
+        since = self._committer.busy_since
+        if since is not None and not self._is_stalled and self._clock.monotonic() - since >= STALL_S:
+            self._is_stalled = True
+            self._in_trouble(f"the disk has not answered for {STALL_S:.0f} s. Check the disk")
+
+    def sizes(self) -> Sizes:
+        """Of the files on the disk, as far as they can be seen."""
+        return Sizes(_size(self._path), _size(self._path.with_name(f"{self._path.name}-wal")))
+
     async def write(self, job: Callable[[Transaction], T]) -> T:
         """What `job` gives, once it is on the disk and published. Raises what it raises, or Unavailable.
 
@@ -119,6 +180,9 @@ class Store(Reading):
         """
         if self._is_closed:
             raise Unavailable("cannot write: the store is closed")
+        if self._is_stalled:
+            # Because more jobs would only wait behind the one that the disk does not answer.
+            raise Unavailable(f"cannot write: {self.trouble}.")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         if not self._waiting:
@@ -164,6 +228,8 @@ class Store(Reading):
         self._is_closed = True
         if self._writer is not None:
             await self._writer.close()
+        else:
+            self._committer.leave()
         for connection in self._connections:
             connection.close()
 
@@ -200,6 +266,7 @@ class Store(Reading):
         """On the loop, in commit order: first everybody hears of it, then those who asked for it."""
         if self._is_abandoned:
             return
+        self._is_stalled = False
         self._note(outcome)
         self.revision, self.oldest_event = outcome.revision, outcome.oldest_event
         self._bus.publish(outcome.events)
@@ -212,15 +279,28 @@ class Store(Reading):
                 future.set_exception(error)
 
     def _note(self, outcome: Outcome) -> None:
-        if outcome.trouble is not None:
-            if self.trouble is None:
-                _log.error("store.cannot_write", trouble=outcome.trouble)
-            self.trouble = outcome.trouble
-            self.in_trouble.set()
+        if outcome.fenced is not None:
+            self._depose(outcome.fenced)
+        elif outcome.trouble is not None:
+            self._in_trouble(outcome.trouble)
         elif outcome.proved and self.trouble is not None:
             _log.info("store.writes_again", after=self.trouble)
             self.trouble = None
             self.in_trouble.clear()
+
+    def _in_trouble(self, trouble: str) -> None:
+        if self.trouble is None:
+            _log.error("store.cannot_write", trouble=trouble)
+        self.trouble = trouble
+        self.in_trouble.set()
+
+    def _depose(self, error: Fenced) -> None:
+        if self.fenced is None:
+            _log.error("store.deposed", epoch=self.epoch, message=error.message)
+        self.fenced = error
+        self.trouble = DEPOSED
+        self.in_trouble.set()
+        self.deposed.set()
 
 
 def _check(connection: Connection, path: Path) -> None:
@@ -231,3 +311,10 @@ def _check(connection: Connection, path: Path) -> None:
             raise StartupError(
                 f"cannot open {path}: it is damaged ({said}). Restore it from a copy, or use another --data-dir."
             )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

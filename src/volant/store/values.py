@@ -29,6 +29,25 @@ class StoreSettings(Struct, frozen=True, kw_only=True):
     inline: bool = False
 
 
+class Holder(Struct, frozen=True, kw_only=True):
+    """Who opened a database: a process that another one can find, or find gone."""
+
+    node: str
+    pid: int
+    start_ticks: int
+    boot_id: str
+
+    def __str__(self) -> str:
+        return f"pid {self.pid} on {self.node}"
+
+
+class Sizes(NamedTuple):
+    """Bytes on the disk: the database file, and its write-ahead log."""
+
+    database: int
+    log: int
+
+
 class Child(NamedTuple):
     """What an owner needs to know of a dependent to count it and to choose among them."""
 

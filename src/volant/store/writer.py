@@ -54,7 +54,7 @@ class InlineWriter:
 
     async def close(self) -> None:
         """Everything submitted was committed when it was submitted."""
-        self._committer.checkpoint()
+        self._committer.leave()
 
     def abandon(self) -> None:
         """Nothing is under way between two calls."""
@@ -100,7 +100,7 @@ class ThreadWriter:
                     self._post(self._deliver, self._committer.commit(jobs[start : start + self._batch]))
             self._compact_while_idle()
         if not self._is_abandoned:
-            self._committer.checkpoint()
+            self._committer.leave()
             self._post(self._ended.set_result, None)
 
     def _take(self) -> tuple[list[Job], bool]:

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from typing import Any, get_args, get_origin
 
 import msgspec
+from msgspec import structs
 from msgspec.structs import replace
 
 from volant.api.deps import Check
 from volant.api.system import DaemonHealth
 from volant.clock import Uid
-from volant.model.event import EventData
+from volant.model.event import EventData, PastEvent
 from volant.model.patches import ConfigPatch
 from volant.model.plugin import Manifest
 from volant.model.requests import Enable, NewDeployment, NewVM, Scale
@@ -30,12 +31,15 @@ from volant.model.views import (
     DeploymentView,
     HealthView,
     HostResources,
+    LinkView,
     NetworkView,
     PluginNames,
     PluginView,
     Stats,
     SystemInfo,
+    TurnView,
     VMView,
+    WhyView,
     WorkloadView,
 )
 from volant.model.vm import Endpoint, Resources
@@ -143,6 +147,34 @@ _EVENT = EventData(
     actor="vm",
     reason="Running",
 )
+_PAST = PastEvent(**structs.asdict(_EVENT), id=42, type="vm.started")
+
+_WHY = WhyView(
+    kind="VM",
+    name="web-1",
+    at=_LATER,
+    status="restarting",
+    outlook="by_itself",
+    uid=_UID,
+    revision=48,
+    generation=1,
+    observed_generation=1,
+    chain=(
+        LinkView(
+            kind="VM",
+            name="web-1",
+            level=0,
+            says="VM web-1 is restarting: its guest ended (guest_panic): kernel panic, 4 times in a row",
+            reason="Crashed",
+            generation=1,
+            since=_AT,
+            next_try_at="2025-01-15T10:05:12Z",
+            numbers={"failures": 4, "restarts": 3},
+        ),
+    ),
+    turns=(TurnView(controller="vm", at=_LATER, outcome="again in 7.5 s", times=1),),
+    events=(_PAST,),
+)
 
 GIVEN: Mapping[Any, Any] = {
     VMView: _RUNNING,
@@ -153,6 +185,8 @@ GIVEN: Mapping[Any, Any] = {
     SystemInfo: _INFO,
     DaemonHealth: DaemonHealth(status="ok", checks={"store": Check(ok=True)}),
     EventData: _EVENT,
+    PastEvent: _PAST,
+    WhyView: _WHY,
     ConfigChangeView: ConfigChangeView(
         timestamp=_LATER,
         changes={"resources.vcpu": ChangeView(old=2, new=4)},

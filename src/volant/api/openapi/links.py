@@ -12,6 +12,10 @@ from typing import Any, NamedTuple
 Schema = dict[str, Any]
 
 
+OF_A_PLUGIN = ("createVM", "createDeployment")
+"""Operations whose body names a plugin."""
+
+
 class Operation(NamedTuple):
     """One operation, as far as links go."""
 
@@ -30,14 +34,21 @@ def links_of(origin: Operation, all_of_them: Iterable[Operation]) -> dict[str, S
     targets = [op for op in all_of_them if op.path.startswith(f"{collection}/{{") and op.id != origin.id]
     if "{" in origin.path:
         targets = [op for op in targets if op.method in ("get", "delete")]
-    return {
-        op.id[0].upper() + op.id[1:]: {
-            "operationId": op.id,
-            "parameters": {"name": value},
-            "description": op.summary,
-        }
-        for op in targets
+    links = {
+        _key(op): {"operationId": op.id, "parameters": {"name": value}, "description": op.summary} for op in targets
     }
+    if origin.id == "installPlugin":
+        body = {"plugin": "$response.body#/name"}
+        of_it = [op for op in all_of_them if op.id in OF_A_PLUGIN]
+        links |= {
+            _key(op): {"operationId": op.id, "requestBody": body, "description": f"{op.summary}, of this plugin"}
+            for op in of_it
+        }
+    return links
+
+
+def _key(operation: Operation) -> str:
+    return operation.id[0].upper() + operation.id[1:]
 
 
 def with_links(responses: Mapping[str, Schema], links: Schema) -> dict[str, Schema]:

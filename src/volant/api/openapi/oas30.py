@@ -30,7 +30,10 @@ def to_oas30(document: Any) -> Any:
             converted[key] = schema30(part)
         elif key == "schemas":
             converted[key] = {name: schema30(schema) for name, schema in part.items()}
-        elif key in ("example", "examples", "requestBody") and not _has_schema(key, part):
+        elif key == "links":
+            # Generators stop at a body that is not one text.
+            converted[key] = {name: link for name, link in part.items() if "requestBody" not in link}
+        elif key in ("example", "examples"):
             converted[key] = part
         else:
             converted[key] = to_oas30(part)
@@ -46,7 +49,9 @@ def schema30(schema: Any) -> Any:
         return schema
     schema = {key: part for key, part in _without_null(schema).items() if key not in _UNKNOWN}
     for key in _LISTS:
-        if key in schema:
+        if key in schema and "properties" in schema:
+            del schema[key]  # A rule: see there.
+        elif key in schema:
             schema[key] = [schema30(part) for part in schema[key]]
     for key in _NESTED:
         if key in schema:
@@ -100,11 +105,6 @@ def _values(schema: Schema) -> None:
         schema["example"] = schema.pop("examples")[0]
     if schema.pop("contentEncoding", None) == "base64":
         schema["format"] = "byte"
-
-
-def _has_schema(key: str, part: Any) -> bool:
-    """Whether it is a request body, which is spelt like the body that a link sends."""
-    return key == "requestBody" and isinstance(part, dict) and "content" in part
 
 
 def _license(found: Schema) -> Schema:

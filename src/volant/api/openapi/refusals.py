@@ -27,6 +27,7 @@ WRITES = (
     "unsupported_media_type",
     "idempotency_in_progress",
     "idempotency_key_reused",
+    "fenced",
     "stopping",
     "unavailable",
 )

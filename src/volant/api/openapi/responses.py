@@ -87,7 +87,12 @@ def _partial(example: Any) -> Schema:
     if isinstance(example, list):
         return {"schema": {"type": "array", "items": PART}, "examples": {"name": {"value": [{"name": "web-1"}]}}}
     if "plugins" in example:
-        rows = {"type": "object", "properties": {"plugins": {"type": "array", "items": PART}}, "required": ["plugins"]}
+        rows = {
+            "title": "PluginParts",
+            "type": "object",
+            "properties": {"plugins": {"type": "array", "items": PART}},
+            "required": ["plugins"],
+        }
         return {"schema": rows, "examples": {"name": {"value": {"plugins": [{"name": "nginx-alpine"}]}}}}
     return {"schema": PART, "examples": {"name": {"value": {"name": "web-1"}}}}
 
@@ -96,11 +101,12 @@ def _streamed(cls: Any, components: Components) -> Schema:
     event = examples.given("", cls)
     components.schemas["StreamedEvent"] = {
         "type": "object",
-        "description": "One line of the stream as NDJSON. `id` is null where resuming there makes no sense.",
+        "description": "One line of the stream as NDJSON. `id` is null where resuming there makes no sense. `data` is "
+        "an `EventData`; of `<kind>.state` the object, of `bookmark`, `reset`, `bye` and `beat` what the stream tells.",
         "properties": {
             "id": {"anyOf": [{"type": "integer", "format": "int64"}, {"type": "null"}]},
             "event": {"type": "string"},
-            "data": components.given[cls],
+            "data": {"anyOf": [components.given[cls], {"type": "object", "additionalProperties": True}]},
         },
         "required": ["id", "event", "data"],
     }

@@ -6,8 +6,8 @@ The two sides differ, so a Struct of both is two components where that shows. Wh
 has a default, and knows no other field. What is given has every field, but those that `omit_defaults` leaves out when
 they have nothing to say; those are left out rather than null; and fields may be added to it one day.
 
-Every constraint here is one that the decoder enforces. What it checks beyond them (one field that needs another) has
-no place in the schema, and stands in the description.
+Every constraint here is one that the decoder enforces. Of what it checks beyond them (one field that needs another),
+`rules` says a part, and the descriptions the rest.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from msgspec import NODEFAULT, UNSET, Struct
 from msgspec import inspect as types
 
 from volant.api.openapi.prose import told
+from volant.api.openapi.rules import RULES
 
 Schema = dict[str, Any]
 
@@ -34,8 +35,12 @@ _INT32 = (1 << 31) - 1
 
 
 def public_name(cls: type) -> str:
-    """What a Struct is called in the document: `VMView` -> `VM`."""
-    return cls.__name__.removesuffix("View")
+    """What a Struct is called in the document: `VMView` -> `VM`, `NewVM` -> `VMInput`.
+
+    `NewVM` itself is what a Go client calls the function that makes a VM.
+    """
+    name = cls.__name__.removesuffix("View")
+    return f"{name.removeprefix('New')}Input" if name.startswith("New") else name
 
 
 class Components:
@@ -153,6 +158,7 @@ def _as_asked(schema: Schema, cls: type[Struct]) -> None:
     for part in schema["properties"].values():
         if part.get("default", ...) is None:
             del part["default"]
+    schema.update(RULES.get(cls, {}))
 
 
 def _as_given(schema: Schema, cls: type[Struct]) -> None:

@@ -153,6 +153,7 @@ class GarbageCollector:
         """One destructive step, unless the store, asked directly, answers for the suspect (D9)."""
         if self._is_answered_for(suspect):
             return False
+        self._store.check_epoch()
         await self._effects.act(op, suspect.name, fn)
         return True
 

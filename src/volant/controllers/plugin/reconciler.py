@@ -98,6 +98,13 @@ class PluginReconciler:
         """Every plugin."""
         return self._store.keys("Plugin")
 
+    def refused_until(self, plugin: Plugin) -> float | None:
+        """When (monotonic) refused artifacts of the plugin are asked for again; None when none is left alone."""
+        sources, now = plugin.spec.manifest.sources(), self._clock.monotonic()
+        refusals = self._refused.get(plugin.meta.uid, {}).items()
+        ends = [r.until for role, r in refusals if sources.get(role) == r.source and r.until > now]
+        return max(ends, default=None)
+
     async def reconcile(self, key: Key) -> Outcome:
         """One turn. Raises what stands in the way of an artifact, after it was reported, one worth a retry first."""
         turn = _Turn()
@@ -202,6 +209,7 @@ class PluginReconciler:
         return DONE
 
     async def _discard(self, uid: Uid, digest: str) -> None:
+        self._store.check_epoch()
         await self._effects.act("artifacts.remove", uid, lambda: self._cache.remove(digest))
 
     def _of_nobody_else(self, plugin: Plugin) -> set[str]:

@@ -39,6 +39,8 @@ ASK_AGAIN_S = 5.0
 """Between two requests to shut down. A guest that is still booting does not hear the first."""
 LOOK_AGAIN_S = 2.0
 """Between two looks at a guest that is on its way up or does not answer. The driver's watch is faster when it can."""
+ANSWERS_S = 5.0
+"""A VMM that has been there for so long and does not answer is late, even if its guest was never seen to run."""
 CLOCK_SLACK_S = 1.0
 """A deadline may seem this much too far away: clocks are corrected by small steps all the time."""
 
@@ -149,4 +151,6 @@ def _keep_up(vm: VM, plugin: Plugin | None, seen: Instance, now: Instant, host: 
     if seen.state == "starting":
         return reports.starting(vm, seen, now) or Wait(LOOK_AGAIN_S)
     was_running = vm.status.pid is not None and vm.status.pid == seen.pid
-    return (reports.not_answering(vm, now) if was_running else None) or Wait(LOOK_AGAIN_S)
+    # One that was found after the death of its daemon may never answer: whoever waits for its VM has to hear why.
+    is_late = seen.started_at is None or abs(now - seen.started_at) > ANSWERS_S
+    return (reports.not_answering(vm, now) if was_running or is_late else None) or Wait(LOOK_AGAIN_S)

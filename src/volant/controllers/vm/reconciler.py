@@ -3,7 +3,8 @@
     find ──▶ inspect ──▶ next_step ──▶ act ──▶ find ──▶ ...      until rest, a wait, or MAX_STEPS
 
 A step that touches the host is taken only if the store still holds the revision that it was decided on; a status is
-written by compare-and-swap. Either raises Conflict otherwise, and the key comes round again (V12).
+written by compare-and-swap. Either raises Conflict otherwise, and the key comes round again (V12). When another daemon
+has taken over, both raise Fenced (S3).
 
 A driver that says no is reported on the VM itself, once for a reason, and raised on: the queue knows when to try
 again. One refusal is no failure: a request to stop that cannot be delivered. It counts as lost, the next is due in
@@ -174,7 +175,7 @@ class VMReconciler:
         self._fence.forget(uid)
 
     async def _touch(self, vm: VM, op: str, fn: Callable[[], Awaitable[None]]) -> None:
-        """An effect on the host, if the store still says what it was decided on."""
+        """An effect on the host, if the store still says what it was decided on and is ours (V12, S3)."""
         self._store.confirm(vm)
         await self._effects.act(op, vm.meta.uid, fn)
 

@@ -151,12 +151,24 @@ class QemuHypervisor:
         except OSError as error:
             raise DriverUnavailable(f"cannot remove {self._rundir.of(uid)}: {error.strerror}") from error
 
-    async def watch(self) -> AsyncGenerator[Uid, None]:
-        """Ends, and what QMP reports of guests that stop, go on or come up. Ends with `close`."""
+    async def watch(self) -> AsyncGenerator[Uid | None, None]:
+        """Ends, and what QMP reports of guests that stop, go on or come up. Ends with `close`.
+
+        Silent while a process that is watched has ended and nobody was told: then the watch is not to be trusted.
+        """
         queue: asyncio.Queue[Uid | None] = asyncio.Queue()
         self._watchers.add(queue)
         try:
-            while (uid := await queue.get()) is not None:
+            while True:
+                try:
+                    async with asyncio.timeout(self._patience.beat_s):
+                        uid = await queue.get()
+                except TimeoutError:
+                    if not any(vmm.is_overdue for vmm in self._live.values()):
+                        yield None
+                    continue
+                if uid is None:
+                    return
                 yield uid
         finally:
             self._watchers.discard(queue)

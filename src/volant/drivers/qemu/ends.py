@@ -3,6 +3,9 @@
 An end that was seen is written down in the moment it is seen. One that nobody saw is written down when it is found,
 as unknown, so that it is told the same way at every look afterwards. A record that cannot be written (a full disk) is
 kept in memory for as long as this driver lives; the next one would tell that end as unknown.
+
+A directory without a process, an end or a record of a start is no end: the daemon died before it had started anything,
+and a guest that never was must not count as one that crashed.
 """
 
 from __future__ import annotations
@@ -52,7 +55,7 @@ class Ends:
             state="exited",
             started_at=started.started_at if started else None,
             booted=records.boot.booted if records.boot else None,
-            exit=records.exit or self._unwritten.get(uid) or self._unseen(uid, started),
+            exit=records.exit or self._unwritten.get(uid) or (self._unseen(uid, started) if started else None),
         )
 
     def forget(self, uid: Uid) -> None:
@@ -60,11 +63,9 @@ class Ends:
         self._rundir.remove(uid)
         self._unwritten.pop(uid, None)
 
-    def _unseen(self, uid: Uid, started: Started | None) -> Exit:
-        is_old = started is not None and started.identity.boot_id != processes.boot_id()
-        found = exit_of(
-            End(was_host_restarted=is_old), at=self._clock.now(), of=started.started_at if started else None
-        )
+    def _unseen(self, uid: Uid, started: Started) -> Exit:
+        is_old = started.identity.boot_id != processes.boot_id()
+        found = exit_of(End(was_host_restarted=is_old), at=self._clock.now(), of=started.started_at)
         self._write(uid, found)
         return found
 

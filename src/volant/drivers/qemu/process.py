@@ -7,8 +7,8 @@ Rights are taken away by programs that become the next one, each smaller than th
 its own rights would run Python code between fork and exec, which a process with threads must not. All of it is one
 pid from the start, in a session of its own, so that it outlives the daemon and nobody's Ctrl-C reaches it.
 
-Crash windows: before the process, a directory without one is left, which counts as an end that nobody saw. Between
-process and record, the process is found by the mark on its command line.
+Crash windows: before the process, a directory without one is left, which tells of no start and no end: it is cleared
+away. Between process and record, the process is found by the mark on its command line.
 """
 
 from __future__ import annotations

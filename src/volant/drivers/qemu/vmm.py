@@ -20,7 +20,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from volant.clock import Instant, Uid
-from volant.drivers import Instance, InstanceState, processes
+from volant.drivers import BEAT_S, Instance, InstanceState, processes
 from volant.drivers.qemu.exits import End
 from volant.drivers.qemu.handover import connect
 from volant.drivers.qemu.qmp import Monitor
@@ -30,13 +30,15 @@ from volant.model.vm import Booted
 class Patience(Struct, frozen=True, kw_only=True):
     """How long QEMU may take, in seconds: to its first answer, to any other, to go when killed, to go by itself.
 
-    The last is for a QEMU that has announced its end and hangs on the way out, which it does on rare panics.
+    The last is for a QEMU that has announced its end and hangs on the way out, which it does on rare panics. `beat_s`
+    is how long a watch of ours says nothing.
     """
 
     start_s: float = 30.0
     answer_s: float = 1.0
     kill_s: float = 10.0
     leave_s: float = 10.0
+    beat_s: float = BEAT_S
 
 
 PATIENCE = Patience()
@@ -102,6 +104,11 @@ class Vmm:
         """Whether the process is stopped by a signal or a debugger, and cannot answer."""
         seen = processes.stat(self.pid)
         return seen is not None and seen.is_stopped
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the process has ended and the loop has not said so: for a moment at each end, or it never will."""
+        return self.is_open and processes.is_gone(self._handle)
 
     def instance(self) -> Instance:
         """What is known without asking, from the last word of QMP and a look at the process."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from volant.clock import Clock, Uid
-from volant.drivers import Boot, HypervisorInfo, Instance
+from volant.drivers import BEAT_S, Boot, HypervisorInfo, Instance
 from volant.drivers.simulated.host import SimulatedHost
 from volant.errors import DriverRefused, DriverUnavailable
 
@@ -84,7 +84,7 @@ class SimulatedHypervisor:
             raise DriverUnavailable("cannot forget a guest whose process lives")
         self._host.remove(uid)
 
-    async def watch(self) -> AsyncIterator[Uid]:
+    async def watch(self) -> AsyncIterator[Uid | None]:
         """Uids to which something happened, each once however often, since this driver was made."""
         while True:
             while self._hints:
@@ -92,7 +92,11 @@ class SimulatedHypervisor:
                 del self._hints[uid]
                 yield uid
             self._woken.clear()
-            await self._woken.wait()
+            try:
+                async with asyncio.timeout(BEAT_S):
+                    await self._woken.wait()
+            except TimeoutError:
+                yield None
 
     async def close(self) -> None:
         """Hear no more of the host."""
