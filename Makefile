@@ -3,12 +3,14 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo test soak mutants check bench format schemas clean help
+.PHONY: setup demo test gates soak mutants gate-b check bench format schemas clean help
 
 help:
 	@echo "make demo    set up, then three real microVMs from one PATCH (KEEP=1 leaves them running)"
 	@echo "make test    set up, then every test, real guests included"
+	@echo "make gates   the long gates: random machine, kill -9 rounds, fuzzing of the API, mutants"
 	@echo "make soak    kill -9 of a daemon over real guests, for DURATION=10m or ROUNDS=n"
+	@echo "make gate-b  play EXAMPLES=100000 of the world machine, from batch FIRST=0 on"
 	@echo "make mutants seed every known bug, and see that the tests find it"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make schemas write docs/openapi.json and docs/schemas/ from the code"
@@ -27,8 +29,15 @@ demo: setup
 test: setup
 	@$(PY) -m pytest -n 2 --dist loadfile
 
+gates: setup
+	@$(PY) -m pytest -n 2 --dist loadfile -m gate
+	@$(PY) -m tests.mutants
+
 soak: setup
 	@$(PY) -m tests.soak --duration $(or $(DURATION),10m) $(if $(ROUNDS),--rounds $(ROUNDS)) $(ARGS)
+
+gate-b: setup
+	@$(PY) -m tests.builders.machine_run $(or $(EXAMPLES),100000) $(or $(FIRST),0)
 
 mutants: setup
 	@$(PY) -m tests.mutants $(ARGS)

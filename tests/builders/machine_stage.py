@@ -38,13 +38,13 @@ from volant.model.vm import VM
 T = TypeVar("T")
 
 LOG_EVENTS = 12
-RING_EVENTS = 5
+RING_EVENTS = 3
 REST_WITHIN_S = 400.0
 """Nothing that is waited for takes longer: a turn that is never answered ends after 120 s, no backoff lasts longer."""
 QUIET_S = 50.0
 """Longer than the time between two full looks at everything."""
-MOST_BIRTHS = ((15.0, 6), (60.0, 8))
-"""Within so many seconds: with backoff one less."""
+MOST_BIRTHS = ((15.0, 5), (60.0, 7))
+"""Seconds, and how many starts there may be within them: with backoff one less."""
 BLIND_S = 5.0
 """How long turns that have begun before the trouble may take to find out."""
 ASKED = (b'"StartRequested"', b'"RestartRequested"')
@@ -123,6 +123,8 @@ class Stage:
 
     def _spoil(self, at: int, effect: Effect) -> How | None:
         self._nobody_acts_blindly(effect)
+        if effect.op == "hypervisor.launch":
+            self._policy_allows(self.world.lives[-1].store.find_uid(Uid(str(effect.target))))
         how = self.spoils.pop(at, None)
         is_of_plugin = self.world.oracles.name(effect.target) in PLUGINS or effect.op.startswith("artifacts")
         # A turn that may be a download may take half an hour, and nobody here waits that long.
@@ -218,6 +220,16 @@ class Stage:
         with closing(sqlite3.connect(self.world.path)) as database:
             held = {str(uid) for (uid,) in database.execute("SELECT uid FROM addresses")}
         assert held == self.world.store.uids("VM"), f"R2: addresses are held by {held}"
+
+    def _policy_allows(self, vm: object) -> None:
+        """P8: whose guest has ended by itself is started again only if it is to be, or if somebody asks."""
+        if not isinstance(vm, VM) or vm.status.booted is None or vm.status.exit is None:
+            return
+        if vm.status.booted.restart_nonce < vm.spec.restart_nonce or vm.status.exit.reason == "asked":
+            return
+        policy, reason = vm.spec.restart_policy, vm.status.exit.reason
+        if policy == "never" or (policy == "on_failure" and reason == "guest_shutdown"):
+            self.client.complain(f"P8: {vm.meta.name} ({policy}) is started again after {reason}")
 
     def _nobody_acts_blindly(self, effect: Effect) -> None:
         """S4: while nothing can be written down, nothing is begun."""

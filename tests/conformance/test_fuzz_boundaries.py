@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tests.conformance.fuzzing import CASES, FLOORS, WITHOUT_STREAMS, assert_keeps_its_word, fuzzed
 
+pytestmark = pytest.mark.gate
+
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("version", ["3.0", "3.1"])

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from tests.conformance.fuzzing import FLOORS, WITHOUT_STREAMS, assert_keeps_its_word, fuzzed
 
+pytestmark = pytest.mark.gate
+
 SCENARIOS = 40
 SEEDS = range(1, 9)
 

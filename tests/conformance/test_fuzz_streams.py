@@ -7,8 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
+import pytest
 from jsonschema import Draft202012Validator
 from tests.conformance.fuzzing import STREAMS, assert_keeps_its_word, fuzzed
+
+pytestmark = pytest.mark.gate
 
 A_MOMENT = """
 [[operations]]

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tests.conformance.fuzzing import WITHOUT_STREAMS, assert_keeps_its_word, fuzzed
 
+pytestmark = pytest.mark.gate
+
 EXAMPLES = 20
 
 

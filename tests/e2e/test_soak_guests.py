@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from tests.soak.runs import Guests, run
 
+pytestmark = pytest.mark.gate
+
 
 @pytest.mark.e2e
 @pytest.mark.timeout(600)

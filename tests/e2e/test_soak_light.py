@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tests.soak.runs import run
 
+pytestmark = pytest.mark.gate
+
 
 @pytest.mark.e2e
 @pytest.mark.timeout(600)

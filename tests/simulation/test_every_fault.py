@@ -10,6 +10,8 @@ from tests.builders.campaign import campaign
 from tests.builders.troubles import SCENARIOS
 
 
+# On a machine that is busy otherwise; the longest takes a quarter of a minute on one that is not.
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_whatever_is_spoiled_the_end_is_the_same(
     name: str, tmp_path: Path, record_property: Callable[[str, object], None]

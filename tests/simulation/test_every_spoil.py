@@ -10,6 +10,8 @@ from tests.builders.crowd import campaign
 from tests.builders.roles import ROLES
 
 
+# On a machine that is busy otherwise; the longest takes a quarter of a minute on one that is not.
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", ROLES)
 def test_whatever_is_spoiled_for_one_the_end_is_the_same_for_all(
     name: str, tmp_path: Path, record_property: Callable[[str, object], None]

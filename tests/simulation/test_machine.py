@@ -10,6 +10,8 @@ from collections.abc import Callable
 import pytest
 from tests.builders.machine_run import run_batch
 
+pytestmark = pytest.mark.gate
+
 
 # The time is for shrinking: a batch that does not fail takes seconds.
 @pytest.mark.timeout(480)

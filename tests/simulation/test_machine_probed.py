@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 from tests.builders.machine_run import run_batch
 
+pytestmark = pytest.mark.gate
+
 
 @pytest.mark.timeout(480)
 @pytest.mark.parametrize("batch", range(10))

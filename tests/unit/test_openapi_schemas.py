@@ -64,7 +64,7 @@ def test_what_is_left_out_when_it_is_none_is_never_null() -> None:
 
 
 def test_what_is_asked_for_may_leave_out_its_defaults_and_knows_no_other_field() -> None:
-    new = both().schemas["NewThing"]
+    new = both().schemas["ThingInput"]
     assert new["required"] == ["name"]
     assert new["additionalProperties"] is False
     assert new["properties"]["note"] == {"anyOf": [{"type": "string"}, {"type": "null"}]}
@@ -74,13 +74,13 @@ def test_a_struct_of_both_sides_is_two_where_they_differ() -> None:
     schemas = both().schemas
     assert schemas["Size"] != schemas["SizeInput"]
     assert schemas["Thing"]["properties"]["size"] == {"$ref": "#/components/schemas/Size"}
-    assert schemas["NewThing"]["properties"]["size"]["$ref"] == "#/components/schemas/SizeInput"
+    assert schemas["ThingInput"]["properties"]["size"]["$ref"] == "#/components/schemas/SizeInput"
 
 
 def test_types_are_referred_to_by_their_public_names() -> None:
     made = both()
     assert made.given[list[ThingView]] == {"type": "array", "items": {"$ref": "#/components/schemas/Thing"}}
-    assert made.asked[NewThing] == {"$ref": "#/components/schemas/NewThing"}
+    assert made.asked[NewThing] == {"$ref": "#/components/schemas/ThingInput"}
 
 
 def test_two_structs_of_one_public_name_are_refused() -> None:
@@ -90,13 +90,13 @@ def test_two_structs_of_one_public_name_are_refused() -> None:
 
 
 def test_a_pattern_is_written_as_ecma_has_it() -> None:
-    assert both().schemas["NewThing"]["properties"]["name"]["pattern"] == "^[a-z]+$"
+    assert both().schemas["ThingInput"]["properties"]["name"]["pattern"] == "^[a-z]+$"
 
 
 def test_a_number_says_how_wide_it_is() -> None:
     schemas = both().schemas
     assert schemas["Size"]["properties"]["vcpu"]["format"] == "int32"
-    assert schemas["NewThing"]["properties"]["count"]["format"] == "int64"
+    assert schemas["ThingInput"]["properties"]["count"]["format"] == "int64"
     assert schemas["Thing"]["properties"]["share"]["format"] == "double"
 
 
