@@ -221,7 +221,7 @@ ROLES = {
         Role("grow", two_run, grow),
         Role("shrink", two_run, shrink),
         Role("grow_and_shrink", two_run, grow_and_shrink, varies=True, in_pairs=False),
-        Role("undeploy", two_run, undeploy),
+        Role("undeploy", two_run, undeploy, in_pairs=False),
         Role("replica_crashes", two_run, replica_crashes),
     )
 }

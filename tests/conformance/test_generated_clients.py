@@ -11,6 +11,8 @@ import pytest
 from tests.builders.toolchains import ROOT, npm_packages, require
 from tests.conformance.generated import LIVES, SEEN, target
 
+pytestmark = pytest.mark.gate
+
 TYPESCRIPT = ("openapi-typescript@7", "openapi-fetch@0.17", "typescript@5")
 OPTIONS = ["--strict", "--noEmitOnError", "--skipLibCheck", "--target", "es2022"]
 OPTIONS += ["--module", "nodenext", "--noUncheckedIndexedAccess", "--exactOptionalPropertyTypes"]
