@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 from hypothesis import strategies as st
-from hypothesis.stateful import rule
+from hypothesis.stateful import precondition, rule
 from tests.builders.machine_client import Reply, Request
 from tests.builders.machine_stage import PLUGINS, Machine
 from tests.builders.machine_wrongs import WRONGS
@@ -138,6 +138,7 @@ class Users(Machine):
 
         self.later(after_s, doing)
 
+    @precondition(lambda self: self.keyed)
     @rule(after_s=moments)
     def repeat_the_last_keyed_request(self, after_s: float) -> None:
         """Also after daemons have come and gone: what was answered once is answered so for a day."""

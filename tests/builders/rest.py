@@ -112,6 +112,8 @@ def _vm(world: World, vm: VM, wish: Wish) -> Iterable[str]:
         yield f"its pid is {status.pid}, on the host are {[guest.pid for guest in alive]}"
     if status.stop_deadline is not None or status.next_restart_at is not None:
         yield "it waits for a deadline"
+    if status.pid is not None and status.health is not None and status.health.failed is not None:
+        yield "it has failed its probes, and somebody is still to hear of that"
     if wish == "running" and not (is_ready(vm) and all(guest.is_running for guest in alive)):
         yield f"it is not ready: {status.conditions}"
     if wish == "running" and vm.meta.uid not in world.host.networks:
