@@ -3,12 +3,13 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo test gates soak mutants gate-b check bench format schemas clean help
+.PHONY: setup demo plugins test gates soak mutants gate-b check bench format schemas clean help
 
 help:
 	@echo "make demo    set up, then three real microVMs from one PATCH (KEEP=1 leaves them running)"
+	@echo "make plugins set up, then build nginx-alpine, postgres and user-api into .cache/volant/plugins"
 	@echo "make test    set up, then every test, real guests included"
-	@echo "make gates   the long gates: random machine, kill -9 rounds, fuzzing of the API, mutants"
+	@echo "make gates   the long gates: random machine, kill -9 rounds, fuzzing, plugins as guests, mutants"
 	@echo "make soak    kill -9 of a daemon over real guests, for DURATION=10m or ROUNDS=n"
 	@echo "make gate-b  play EXAMPLES=100000 of the world machine, from batch FIRST=0 on"
 	@echo "make mutants seed every known bug, and see that the tests find it"
@@ -26,10 +27,16 @@ $(STAMP): pyproject.toml requirements.lock scripts/setup.sh
 demo: setup
 	@$(PY) examples/01_three_microvms/demo.py $(if $(KEEP),--keep)
 
+plugins: setup
+	@scripts/setup.sh plugins
+	@scripts/plugins.sh
+
 test: setup
+	@scripts/setup.sh tests
 	@$(PY) -m pytest -n 2 --dist loadfile
 
 gates: setup
+	@scripts/setup.sh tests
 	@$(PY) -m pytest -n 2 --dist loadfile -m gate
 	@$(PY) -m tests.mutants
 

@@ -24,6 +24,8 @@ TITLES = {
     "patch": "PATCH replicas, open loop",
     "scale": "replicas 0 -> n on the simulated hypervisor, 10 event readers",
     "boot": "POST -> first page of a real guest, beside the same QEMU command started bare",
+    "plugins": "the phases of a boot, from POST to the first answer, beside the same QEMU command started bare",
+    "crowd": "guests that are all asked for at once",
     "life": "POST -> running -> DELETE answered, beside spawn -> running -> killed of the same QEMU command",
     "idle": "1,000 VMs, nothing changes",
     "events": "write -> event at every reader",
@@ -31,9 +33,12 @@ TITLES = {
     "compaction": "status writes into a store that drops old events, beside one that drops none",
     "hogs": "write latency beside processes that burn CPU",
     "shutdown": "SIGTERM with 100 open event streams",
+    "command": "start of the volant command, beside python -c pass",
 }
 WHOLE_S = {False: 600, True: 180}
 ONE_S = {False: 150, True: 60}
+GUESTS_S = {"plugins": {False: 420, True: 240}, "crowd": {False: 360, True: 120}}
+"""Of those whose guests do real work. They come on top of the whole."""
 
 
 def main() -> int:
@@ -42,6 +47,9 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure (everything): {', '.join(TITLES)}")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: under two minutes, coarser")
     parser.add_argument("--hello", type=Path, default=ROOT / ".cache" / "volant" / "hello", help="the demo guest")
+    plugins = ROOT / ".cache" / "volant" / "plugins"
+    parser.add_argument("--plugins", type=Path, default=plugins, help="what `make plugins` has built")
+    parser.add_argument("--guests", type=int, help="of crowd (50; quick: 10)")
     parser.add_argument("--writes", type=int, help="of compaction, in all; 10000000 takes about ten minutes or more")
     options = parser.parse_args()
     unknown = sorted(set(options.names) - set(TITLES))
@@ -49,10 +57,18 @@ def main() -> int:
         parser.error(f"cannot measure {', '.join(unknown)}; known: {', '.join(TITLES)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGALRM, _too_long)
-    run = Run(Report(), quick=options.quick, hello=options.hello.resolve(), writes=options.writes)
+    run = Run(
+        Report(),
+        quick=options.quick,
+        hello=options.hello.resolve(),
+        plugins=options.plugins.resolve(),
+        writes=options.writes,
+        guests=options.guests,
+    )
     _introduce()
-    end = time.monotonic() + WHOLE_S[run.quick] + _extra_s(run)
-    for name in options.names or TITLES:
+    names = options.names or list(TITLES)
+    end = time.monotonic() + WHOLE_S[run.quick] + sum(_extra_s(run, name) for name in names)
+    for name in names:
         _measure(run, name, end)
     return run.out.summary()
 
@@ -83,7 +99,7 @@ def _measure(run: Run, name: str, end: float) -> None:
         left = end - time.monotonic()
         if left < 5:
             raise NotMeasured("no time is left for it; name it alone")
-        signal.setitimer(signal.ITIMER_REAL, min(left, ONE_S[run.quick] + _extra_s(run)))
+        signal.setitimer(signal.ITIMER_REAL, min(left, ONE_S[run.quick] + _extra_s(run, name)))
         measure(run)
     except (NotMeasured, OSError, ValueError, KeyError) as exc:
         run.out.fail(str(exc) if isinstance(exc, NotMeasured) else repr(exc))
@@ -92,9 +108,11 @@ def _measure(run: Run, name: str, end: float) -> None:
         run.out.close()
 
 
-def _extra_s(run: Run) -> float:
-    """What the writes that were asked for may take: at a slow disk's rate."""
-    return (run.writes or 0) / 2_000
+def _extra_s(run: Run, name: str) -> float:
+    """What a measurement may take beyond what all may: by its guests, and by writes at a slow disk's rate."""
+    if name == "compaction":
+        return (run.writes or 0) / 2_000
+    return GUESTS_S[name][run.quick] - ONE_S[run.quick] if name in GUESTS_S else 0
 
 
 def _too_long(_signal: int, _frame: FrameType | None) -> None:

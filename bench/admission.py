@@ -33,7 +33,7 @@ async def main(file: Path) -> None:
     host = SimulatedHost(clock, random.Random(1))
     hypervisor, network = SimulatedHypervisor(host, clock), SimulatedNetwork(host, clock)
     path = file.with_suffix(".db")
-    store = Store.open(path, bus=bus, clock=clock, uids=random_uid, pool=network.pool)
+    store = Store.open(path, bus=bus, clock=clock, uids=random_uid, pool=network.pools)
     manifest = Manifest(
         name="bench", version="1", kernel=KernelSource(url="file:///kernel"), initramfs=Source(url="file:///initramfs")
     )

@@ -38,6 +38,12 @@ def usage(pid: int) -> Usage:
     return Usage((int(fields[11]) + int(fields[12])) * _TICK_S, int(fields[21]) * _PAGE_MIB)
 
 
+def pss_mib(pid: int) -> float:
+    """Memory that a process holds: its own pages, and of those that it shares its share."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(re.findall(r"^Pss: +(\d+) kB", rollup, re.MULTILINE)[0]) / 1024
+
+
 def written_bytes(pid: int) -> int:
     """What the process has caused to be written to disks so far."""
     return int(re.findall(r"^write_bytes: (\d+)", Path(f"/proc/{pid}/io").read_text(), re.MULTILINE)[0])

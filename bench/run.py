@@ -18,13 +18,16 @@ T = TypeVar("T")
 class Run:
     """One run of the bench.
 
-    `hello` is the directory of the demo guest's artifacts, `writes` how many are asked for where that can be chosen.
+    `hello` is the directory of the demo guest's artifacts, `plugins` has one for each plugin that is built.
+    `writes` and `guests` are how many are asked for where that can be chosen.
     """
 
     out: Report
     quick: bool
     hello: Path
+    plugins: Path
     writes: int | None = None
+    guests: int | None = None
 
     def pick(self, full: T, quick: T) -> T:
         """The one that fits."""

@@ -1,7 +1,12 @@
 #!/bin/sh
-# Sets up what Volant needs: `setup.sh python` makes .venv from the hash-pinned lock; `setup.sh host` sees to QEMU,
-# busybox and the guest kernel. Installs Debian packages itself when it may (root, or sudo that asks nothing), otherwise
-# says exactly which command to run. Running it again costs nothing when all is there.
+# Sets up what Volant needs. Words, any number of them:
+#   python   makes .venv from the hash-pinned lock
+#   host     sees to QEMU, busybox, the guest kernel and the hello image
+#   all      both; what the demo takes, and what no word means
+#   plugins  sees to what builds root disks from Debian packages
+#   bridge   sees to what the bridge network takes
+# Installs Debian packages itself when it may (root, or sudo that asks nothing), otherwise says exactly which command to
+# run. Running it again costs nothing when all is there.
 set -eu
 cd "$(dirname "$0")/.."
 VENV=.venv
@@ -44,6 +49,43 @@ setup_python() {
     "$VENV/bin/python" -m pip install -q --no-deps --no-build-isolation -e . || die "cannot install volant itself (see above)"
 }
 
+lacks() { ! PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1; }
+
+setup_plugins() {
+    missing=
+    if lacks mke2fs || lacks debugfs; then missing="$missing e2fsprogs"; fi
+    if lacks qemu-img; then missing="$missing qemu-utils"; fi
+    if lacks dpkg-deb; then missing="$missing dpkg"; fi
+    if lacks zstd; then missing="$missing zstd"; fi
+    if lacks psql; then missing="$missing postgresql-client"; fi # asks the postgres plugin, in tests and examples
+    # shellcheck disable=SC2086 # a list of words
+    [ -z "$missing" ] || need_packages $missing
+    # Choosing packages needs package lists; fetching and unpacking need no root.
+    apt-cache show base-files >/dev/null 2>&1 || as_root apt-get update -qq \
+        || die "cannot choose packages for images: apt has no lists. Run: sudo apt-get update, then try again."
+}
+
+setup_bridge() {
+    missing=
+    if lacks nft; then missing="$missing nftables"; fi
+    if lacks ip; then missing="$missing iproute2"; fi
+    if lacks modprobe; then missing="$missing kmod"; fi
+    # shellcheck disable=SC2086 # a list of words
+    [ -z "$missing" ] || need_packages $missing
+}
+
+setup_tests() { # what only the tests use: disks that boot themselves, the bridge, and what asks a guest
+    setup_plugins
+    setup_bridge
+    missing=
+    if lacks syslinux; then missing="$missing syslinux"; fi
+    if lacks mformat; then missing="$missing mtools"; fi
+    if lacks curl; then missing="$missing curl"; fi
+    if lacks git; then missing="$missing git"; fi
+    # shellcheck disable=SC2086 # a list of words
+    [ -z "$missing" ] || need_packages $missing
+}
+
 setup_host() {
     missing=
     command -v qemu-system-x86_64 >/dev/null 2>&1 || missing="$missing qemu-system-x86"
@@ -60,14 +102,20 @@ setup_host() {
             || die "cannot fetch a guest kernel. Run: sudo apt-get update, then try again."
     fi
     manifest=.cache/volant/hello/hello.json
-    if [ ! -f "$manifest" ] || [ -n "$(find src/volant/images -newer "$manifest" -print -quit)" ]; then
+    if [ ! -f "$manifest" ] || [ -n "$(find src/volant/images -newer "$manifest" ! -path '*__pycache__*' -print -quit)" ]; then
         "$VENV/bin/volant" image build hello --cache .cache/volant --output "${manifest%/*}" >&2
     fi
 }
 
-case "${1:-all}" in
-    python) setup_python ;;
-    host) setup_host ;;
-    all) setup_python; setup_host ;;
-    *) die "usage: scripts/setup.sh [python|host|all]" ;;
-esac
+[ $# -gt 0 ] || set -- all
+for word in "$@"; do
+    case "$word" in
+        python) setup_python ;;
+        host) setup_host ;;
+        plugins) setup_plugins ;;
+        bridge) setup_bridge ;;
+        tests) setup_tests ;;
+        all) setup_python; setup_host ;;
+        *) die "usage: scripts/setup.sh [python|host|plugins|bridge|tests|all]..." ;;
+    esac
+done

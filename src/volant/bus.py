@@ -104,7 +104,10 @@ class Reader:
         """The events after the cursor, in order, at most `limit`; empty when there are none. Raises Lagged."""
         ring = self._bus._ring
         if self._position < ring.first:
-            raise Lagged("cannot keep up: the reader is too slow", details={"after": self.after})
+            # What has left the ring is no loss to a reader that began ahead of it.
+            if self.after < ring.dropped:
+                raise Lagged("cannot keep up: the reader is too slow", details={"after": self.after})
+            self._position = ring.first
         while self._position < ring.end and ring[self._position].revision <= self.after:
             self._position += 1
         taken = ring.slice(self._position, min(ring.end, self._position + limit))
@@ -136,6 +139,8 @@ class _Ring:
         self._size = size
         self._slots: list[Committed] = []
         self.end = 0
+        self.dropped = -1
+        """The revision of the last event that is no longer held."""
 
     @property
     def first(self) -> int:
@@ -150,6 +155,7 @@ class _Ring:
             if len(self._slots) < self._size:
                 self._slots.append(event)
             else:
+                self.dropped = self._slots[self.end % self._size].revision
                 self._slots[self.end % self._size] = event
             self.end += 1
 

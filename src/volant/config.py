@@ -21,6 +21,12 @@ from msgspec import Meta, Struct
 
 from volant.errors import StartupError
 
+LAST_UID = (1 << 32) - 2
+
+VMM_UIDS = "2100000000-2100065535"
+"""Where nobody else gives out uids: above those of containers (systemd: to 1879048191), subordinate uids (shadow: to
+600100000) and directories (SSSD, FreeIPA: to 2000200000), below what systemd keeps for images (from 2147352576)."""
+
 
 class Settings(Struct, frozen=True, kw_only=True):
     """What `volant serve` runs with.
@@ -30,8 +36,17 @@ class Settings(Struct, frozen=True, kw_only=True):
     artifact_allow    hosts, addresses or CIDR networks that artifacts may be fetched from although they are loopback,
                       link-local or private
     artifact_root     directories below which `file:` artifacts may be read
-    pool              IPv4 network that VM addresses are handed out from; empty: what the network driver suggests
-    vmm_uid           the uid that QEMU runs as when the daemon is root
+    artifact_checksums whether a manifest has to say the digest of what comes over a network
+    network           the network mode of a VM that asks for none; `bridge` makes the modes bridge and dhcp possible
+    pool              IPv4 network that the addresses of the user network are of; empty: what the driver suggests
+    bridge_name       the bridge that we make, and `bridge_pool` the IPv4 network on it, ours being its first address
+    bridge_pool6      IPv6 network on it, a /64 to /112; empty: IPv4 only
+    bridge_dns        IPv4 addresses of resolvers that guests on it are told of, and may ask
+    bridge_allow      bridges of others that VMs may be attached to, with the mode dhcp
+    vmm_uids          `FIRST-LAST`, the uids (and gids) that QEMU runs as when the daemon is root: one of its own a VM
+    vmm_uid           one uid that all of them share instead; weaker, because what is one's may be read by another
+    cgroup_parent     where control groups of VMs are made, below the root of the cgroup v2 hierarchy; empty: `volant`
+    require_kvm       refuse to start a VM where it would be emulated, which isolates nothing
     start_limit       guests that may be starting at one time; 0: the number of cores
     event_keep        how many events are kept at most, and `event_keep_days` for how long
     database_alarm_mb how large, in MiB, the database may become before the log and `/readyz` say so
@@ -45,10 +60,19 @@ class Settings(Struct, frozen=True, kw_only=True):
     artifact_allow: tuple[str, ...] = ()
     artifact_root: tuple[Path, ...] = ()
     artifact_max_mb: Annotated[int, Meta(ge=1)] = 16_384
+    artifact_checksums: Literal["required", "optional"] = "required"
     allowed_host: tuple[str, ...] = ()
     qemu: str = "qemu-system-x86_64"
     pool: str = ""
-    vmm_uid: Annotated[int, Meta(ge=1, le=(1 << 32) - 2)] = 65534
+    bridge_name: str = "volbr0"
+    bridge_pool: str = "10.127.0.0/22"
+    bridge_pool6: str = ""
+    bridge_dns: tuple[str, ...] = ()
+    bridge_allow: tuple[str, ...] = ()
+    vmm_uids: str = VMM_UIDS
+    vmm_uid: Annotated[int, Meta(ge=1, le=LAST_UID)] | None = None
+    cgroup_parent: str = ""
+    require_kvm: bool = False
     start_limit: Annotated[int, Meta(ge=0)] = 0
     event_keep: Annotated[int, Meta(ge=1)] = 200_000
     event_keep_days: Annotated[float, Meta(gt=0, lt=36_500)] = 7.0
@@ -62,10 +86,23 @@ class Settings(Struct, frozen=True, kw_only=True):
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)
 
+    @property
+    def uids(self) -> range:
+        """The users that VMMs run as when the daemon is root: a range of one is shared by all."""
+        if self.vmm_uid is not None:
+            return range(self.vmm_uid, self.vmm_uid + 1)
+        first, _, last = self.vmm_uids.partition("-")
+        return range(int(first), int(last) + 1)
+
 
 _HOST = re.compile(r"(?=.*[a-zA-Z])[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?")
 
-LISTS = frozenset({"artifact_allow", "artifact_root", "allowed_host"})
+_BRIDGE = re.compile(r"[a-z0-9][a-z0-9-]{0,14}")
+
+_UIDS = re.compile(r"([0-9]{1,10})-([0-9]{1,10})")
+_GROUP = re.compile(r"(?![.]{1,2}(?:/|$))[\w.@:-]+(?:/(?![.]{1,2}(?:/|$))[\w.@:-]+)*", re.ASCII)
+
+LISTS = frozenset({"artifact_allow", "artifact_root", "allowed_host", "bridge_allow", "bridge_dns"})
 
 
 def default_data_dir(uid: int, environ: Mapping[str, str]) -> Path:
@@ -90,7 +127,9 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], *, uid: int) -> S
     settings = _convert(merged, origin)
     _check_listen(settings.listen)
     _check_pool(settings.pool)
+    _check_bridge(settings)
     _check_artifacts(settings)
+    _check_confinement(settings)
     return settings
 
 
@@ -132,6 +171,8 @@ def _convert(merged: Mapping[str, Any], origin: Mapping[str, str]) -> Settings:
     plain["artifact_root"] = [str(p) for p in plain.get("artifact_root", ())]
     plain["artifact_allow"] = list(plain.get("artifact_allow", ()))
     plain["allowed_host"] = list(plain.get("allowed_host", ()))
+    plain["bridge_allow"] = list(plain.get("bridge_allow", ()))
+    plain["bridge_dns"] = list(plain.get("bridge_dns", ()))
     try:
         return msgspec.convert(plain, Settings, strict=False, dec_hook=_decode_path)
     except msgspec.ValidationError as exc:
@@ -182,6 +223,42 @@ def _check_pool(pool: str) -> None:
     if not network.is_loopback:
         # The user network binds guests' ports on these addresses: elsewhere that would publish them to the world.
         raise StartupError(f"cannot use the address pool '{pool}': expected a network within 127.0.0.0/8")
+
+
+def _check_bridge(settings: Settings) -> None:
+    for name in (settings.bridge_name, *settings.bridge_allow):
+        if not _BRIDGE.fullmatch(name):
+            raise StartupError(f"cannot use '{name}' as a bridge: expected at most 15 of a-z, 0-9 and '-'")
+    if settings.bridge_name in settings.bridge_allow:
+        raise StartupError(f"cannot allow the bridge '{settings.bridge_name}': it is the one that Volant makes")
+    try:
+        network = ipaddress.IPv4Network(settings.bridge_pool)
+    except ValueError as exc:
+        raise StartupError(f"cannot use the bridge pool '{settings.bridge_pool}': {exc}") from None
+    if not network.is_private or network.is_loopback or network.is_link_local:
+        raise StartupError(f"cannot use the bridge pool '{network}': expected a private network, such as 10.127.0.0/22")
+    for address in settings.bridge_dns:
+        try:
+            ipaddress.IPv4Address(address)
+        except ValueError:
+            raise StartupError(f"cannot use '{address}' as a resolver: expected an IPv4 address") from None
+    try:
+        prefix6 = ipaddress.IPv6Network(settings.bridge_pool6).prefixlen if settings.bridge_pool6 else 64
+    except ValueError as exc:
+        raise StartupError(f"cannot use the bridge pool '{settings.bridge_pool6}': {exc}") from None
+    if not 64 <= prefix6 <= 112:
+        raise StartupError(f"cannot use the bridge pool '{settings.bridge_pool6}': expected a /64 to /112")
+
+
+def _check_confinement(settings: Settings) -> None:
+    found = _UIDS.fullmatch(settings.vmm_uids)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]) <= LAST_UID:
+        raise StartupError(f"cannot use the uids '{settings.vmm_uids}': expected FIRST-LAST, such as {VMM_UIDS}")
+    if settings.cgroup_parent and not _GROUP.fullmatch(settings.cgroup_parent):
+        raise StartupError(
+            f"cannot use the control group '{settings.cgroup_parent}': expected a path below the root of the "
+            "hierarchy, such as volant or system.slice/volant"
+        )
 
 
 def _check_artifacts(settings: Settings) -> None:

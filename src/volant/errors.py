@@ -91,8 +91,8 @@ class NotFound(RequestError):
 
     status: ClassVar[int] = 404
 
-    def __init__(self, kind: str, name: str) -> None:
-        super().__init__(f"{kind} not found", code=f"{kind.lower()}_not_found", details={"name": name})
+    def __init__(self, kind: str, name: str, *, code: str | None = None) -> None:
+        super().__init__(f"{kind} not found", code=code or f"{kind.lower()}_not_found", details={"name": name})
 
 
 class NoSuchPath(RequestError):

@@ -27,7 +27,10 @@ REQUIREMENTS: dict[str, int] = {
     for number, priority in enumerate(priorities, start=1)
 }
 
-_CHECKLIST = {"A": 18, "B": 11, "C": 12, "D": 9, "E": 9, "F": 8, "G": 14, "H": 5, "V": 21}
+LINES = {"A": 18, "B": 11, "C": 12, "D": 9, "E": 9, "F": 8, "G": 14, "H": 5}
+"""By letter, how many lines the security checklist has."""
+
+_CHECKLIST = LINES | {"V": 21}
 
 CHECKLIST: frozenset[str] = frozenset(
     f"{letter}{number}" for letter, last in _CHECKLIST.items() for number in range(1, last + 1)

@@ -30,6 +30,7 @@ VIOLATIONS: dict[str, tuple[str, str]] = {
     "click": ("store/store.py", "import click"),
     "rich": ("store/store.py", "import rich"),
     "httpx2": ("store/store.py", "import httpx2"),
+    "pycdlib": ("daemon/guests.py", "import pycdlib"),
     "yaml": ("store/store.py", "import yaml"),
 }
 

@@ -56,6 +56,10 @@ class FakeCache:
         """As the port says."""
         return digest in self.files
 
+    def path(self, digest: str) -> Path:
+        """As the port says."""
+        return Path(digest)
+
     def digests(self) -> Iterable[str]:
         """As the port says."""
         return list(self.files)

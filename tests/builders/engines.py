@@ -20,7 +20,7 @@ from tests.builders.server import PATIENCE_S, Served, serving
 from volant.clock import Instant, SystemClock
 from volant.daemon.engine import Engine
 from volant.daemon.standings import Standings
-from volant.drivers.simulated import Behaviour, SimulatedHost, SimulatedHypervisor, SimulatedNetwork
+from volant.drivers.simulated import Behaviour, SimulatedDisks, SimulatedHost, SimulatedHypervisor, SimulatedNetwork
 from volant.images.cache import ArtifactCache
 from volant.images.fetch import FetchPolicy
 from volant.model.meta import Key
@@ -77,6 +77,7 @@ async def alive(
             bus=served.deps.bus,
             hypervisor=hypervisor,
             network=SimulatedNetwork(host, clock),
+            disks=SimulatedDisks(host),
             cache=cache,
             clock=clock,
             rng=random.Random(2),

@@ -26,7 +26,13 @@ from tests.builders.world_cache import WorldCache
 from volant.bus import Bus
 from volant.clock import Uid
 from volant.daemon.engine import Engine
-from volant.drivers.simulated import SimulatedHost, SimulatedHypervisor, SimulatedNetwork, SimulatedProber
+from volant.drivers.simulated import (
+    SimulatedDisks,
+    SimulatedHost,
+    SimulatedHypervisor,
+    SimulatedNetwork,
+    SimulatedProber,
+)
 from volant.drivers.simulated.network import POOL
 from volant.model.conditions import Condition, condition
 from volant.model.event import Committed, Happening
@@ -85,6 +91,7 @@ class HealthWorld:
             bus=bus,
             hypervisor=self._hypervisor,
             network=SimulatedNetwork(self.host, self.clock),
+            disks=SimulatedDisks(self.host),
             cache=self.cache,
             clock=self.clock,
             rng=random.Random(2),

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
+import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,10 +22,17 @@ from tests.builders.spoils import Spoils
 from tests.builders.virtual_time import VirtualClock
 
 from volant.bus import RING_EVENTS, Bus, Listener
-from volant.clock import Uid, UidFactory
+from volant.clock import SystemClock, Uid, UidFactory, random_uid
 from volant.daemon.engine import Cache, Engine
 from volant.drivers import Boot, Instance
-from volant.drivers.simulated import Behaviour, SimulatedHost, SimulatedHypervisor, SimulatedNetwork, SimulatedProber
+from volant.drivers.simulated import (
+    Behaviour,
+    SimulatedDisks,
+    SimulatedHost,
+    SimulatedHypervisor,
+    SimulatedNetwork,
+    SimulatedProber,
+)
 from volant.drivers.simulated.guest import Guest
 from volant.drivers.simulated.network import POOL
 from volant.errors import DriverUnavailable
@@ -48,6 +58,19 @@ class Host(SimulatedHost):
         self.births: list[tuple[Uid, float]] = []
         """Whose guest began, and when (monotonic)."""
         self._since = clock.monotonic
+
+    def made_for(self, uid: Uid) -> dict[str, bool]:
+        """What there is of a VM here."""
+        return {
+            "process or record": self.guest(uid) is not None,
+            "network": uid in self.networks,
+            "disks": uid in self.disks,
+        }
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is going to happen that nobody has asked for."""
+        return not len(self._agenda)
 
     def spawn(self, uid: Uid, behaviour: Behaviour, boot: Boot | None = None, booted: Booted | None = None) -> Guest:
         """As the host does."""
@@ -191,6 +214,7 @@ class Life:
             bus=bus,
             hypervisor=self._hypervisor,
             network=SimulatedNetwork(host, clock),
+            disks=SimulatedDisks(host),
             cache=cache,
             clock=clock,
             rng=random.Random(seed),
@@ -224,3 +248,14 @@ class Life:
             self.store.abandon()
         if self._run is not None:
             self._run.cancel()
+
+
+@cache
+def new_database() -> Path:
+    """A database in which nothing is: copied for each world, because making its tables takes as long as a story."""
+    path = Path(tempfile.mkdtemp(prefix="volant-world-")) / "new.db"
+    Store.open(path, bus=Bus(), clock=SystemClock(), uids=random_uid, pool=POOL, settings=SETTINGS).abandon()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    return path

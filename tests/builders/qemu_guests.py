@@ -15,7 +15,7 @@ from pathlib import Path
 from volant.clock import SystemClock, Uid
 from volant.drivers import Attachment, Boot, Instance
 from volant.drivers.qemu import Choice, Host, QemuHypervisor
-from volant.drivers.qemu.driver import NOBODY
+from volant.drivers.qemu.confinement import NOBODY, Policy
 from volant.drivers.qemu.host import QEMU
 from volant.drivers.qemu.vmm import PATIENCE, Patience
 from volant.model.vm import Booted, Resources, VMConfig
@@ -115,29 +115,40 @@ def a_hello_boot(uid: Uid, attachment: Attachment, *, name: str = "web-1") -> Bo
 
 
 def a_driver(
-    run_dir: Path, *, qemu: str = QEMU, vmm_uid: int = NOBODY, patience: Patience = PATIENCE
+    run_dir: Path,
+    *,
+    qemu: str = QEMU,
+    vmm_uid: int = NOBODY,
+    policy: Policy | None = None,
+    patience: Patience = PATIENCE,
 ) -> QemuHypervisor:
-    """A driver on real QEMU, emulating, or on the stand-in `qemu`."""
+    """A driver on real QEMU, emulating, or on the stand-in `qemu`. VMMs are `vmm_uid`, unless `policy` says more."""
     host = Host(qemu=qemu, version="7.2")
-    return QemuHypervisor(run_dir, host=host, accelerator=TCG, clock=SystemClock(), vmm_uid=vmm_uid, patience=patience)
+    policy = policy or Policy(uids=range(vmm_uid, vmm_uid + 1))
+    return QemuHypervisor(run_dir, host=host, accelerator=TCG, clock=SystemClock(), policy=policy, patience=patience)
 
 
 @contextlib.asynccontextmanager
 async def a_running_driver(
-    run_dir: Path, *, qemu: str = QEMU, vmm_uid: int = NOBODY, patience: Patience = PATIENCE
+    run_dir: Path,
+    *,
+    qemu: str = QEMU,
+    vmm_uid: int = NOBODY,
+    policy: Policy | None = None,
+    patience: Patience = PATIENCE,
 ) -> AsyncIterator[QemuHypervisor]:
     """A driver for a test that leaves nothing running behind it, whatever happened in between."""
-    driver = a_driver(run_dir, qemu=qemu, vmm_uid=vmm_uid, patience=patience)
+    driver = a_driver(run_dir, qemu=qemu, vmm_uid=vmm_uid, policy=policy, patience=patience)
     try:
         yield driver
     finally:
         await driver.close()
-        await end_all(run_dir)
+        await end_all(run_dir, policy)
 
 
-async def end_all(run_dir: Path) -> None:
+async def end_all(run_dir: Path, policy: Policy | None = None) -> None:
     """End and forget every VM below a run directory."""
-    driver = a_driver(run_dir)
+    driver = a_driver(run_dir, policy=policy)
     for instance in await driver.observe():
         await driver.kill(instance.uid)
         await driver.forget(instance.uid)

@@ -1,19 +1,21 @@
 """Rest: the world is as users wish, the store says so, and the host holds nothing else.
 
-`unrest` lists what is still in the way, so that a wait that fails says what it waited for. `portrait` is what two
-worlds at rest are compared by: names, addresses, power and counts, and nothing that differs from run to run.
+`unrest` tells one by one what is still in the way, so that a wait that fails says what it waited for, and one that
+goes on has looked no further than the first. `portrait` is what two worlds at rest are compared by: names, addresses,
+power and counts, and nothing that differs from run to run.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from volant.clock import Uid
 from volant.errors import Unavailable
 from volant.model.conditions import is_true
-from volant.model.deployment import AVAILABLE, PROGRESSING
-from volant.model.plugin import READY, is_complete
+from volant.model.deployment import AVAILABLE, PROGRESSING, Deployment
+from volant.model.plugin import READY, Plugin, is_complete
 from volant.model.plugin import digests as digests_of
 from volant.model.vm import VM, StatusWord, is_ready, status_word
 
@@ -29,11 +31,24 @@ WORDS: dict[Wish, tuple[StatusWord, ...]] = {
 """What users may read of a VM that is as it was wished for."""
 
 
-def unrest(world: World) -> list[str]:
+class Tables(NamedTuple):
+    """The tables of the store, each read once: waiting for rest looks at them more often than anybody."""
+
+    vms: Sequence[VM]
+    deployments: Sequence[Deployment]
+    plugins: Sequence[Plugin]
+
+
+def unrest(world: World) -> Iterator[str]:
     """What is not at rest. Raises Unavailable while no daemon runs."""
-    if not world.store.healthy:
+    store = world.store
+    if not store.healthy:
         raise Unavailable("cannot be at rest: the store is in trouble")
-    return [*_plugins(world), *_deployments(world), *_vms(world), *_host(world)]
+    tables = Tables(store.vms(), store.deployments(), store.plugins())
+    yield from _plugins(world, tables)
+    yield from _deployments(world, tables)
+    yield from _vms(world, tables)
+    yield from _host(world, tables)
 
 
 def portrait(world: World) -> dict[str, Any]:
@@ -46,6 +61,7 @@ def portrait(world: World) -> dict[str, Any]:
         "plugins": {p.meta.name: (p.spec.enabled, is_complete(p)) for p in store.plugins()},
         "guests": sorted(names.get(g.uid, g.uid) for g in world.host.alive()),
         "networks": sorted(names.get(uid, uid) for uid in world.host.networks),
+        "disks": {names.get(uid, uid): sorted(disks) for uid, disks in world.host.disks.items()},
         "files": sorted(world.cache.files),
     }
 
@@ -59,8 +75,8 @@ def counts(world: World) -> dict[str, Counter[str]]:
     return {**told, "births": births}
 
 
-def _plugins(world: World) -> Iterable[str]:
-    plugins = {p.meta.name: p for p in world.store.plugins()}
+def _plugins(world: World, tables: Tables) -> Iterable[str]:
+    plugins = {p.meta.name: p for p in tables.plugins}
     if plugins.keys() != world.users.plugins.keys():
         yield f"there are plugins {sorted(plugins)}, wished are {sorted(world.users.plugins)}"
     for name, plugin in plugins.items():
@@ -72,9 +88,9 @@ def _plugins(world: World) -> Iterable[str]:
             yield f"plugin {name} has not been looked at"
 
 
-def _deployments(world: World) -> Iterable[str]:
-    wishes, store = world.users.deployments, world.store
-    deployments = {d.meta.name: d for d in store.deployments()}
+def _deployments(world: World, tables: Tables) -> Iterable[str]:
+    wishes = world.users.deployments
+    deployments = {d.meta.name: d for d in tables.deployments}
     if deployments.keys() != wishes.keys():
         yield f"there are deployments {sorted(deployments)}, wished are {sorted(wishes)}"
     for name in deployments.keys() & wishes.keys():
@@ -83,13 +99,18 @@ def _deployments(world: World) -> Iterable[str]:
             yield f"deployment {name} reports {status}, wished are {wish}"
         if not (is_true(status.conditions, AVAILABLE) and is_true(status.conditions, PROGRESSING)):
             yield f"deployment {name} is not available or does not progress: {status.conditions}"
-        if len(world.children(name)) != wish:
-            yield f"deployment {name} has {world.children(name)}, wished are {wish}"
+        children = [vm.meta.name for vm in tables.vms if _is_child(vm, meta.uid)]
+        if len(children) != wish:
+            yield f"deployment {name} has {children}, wished are {wish}"
 
 
-def _vms(world: World) -> Iterable[str]:
+def _is_child(vm: VM, uid: Uid) -> bool:
+    return vm.meta.owner is not None and vm.meta.owner.uid == uid and not vm.meta.is_deleting
+
+
+def _vms(world: World, tables: Tables) -> Iterable[str]:
     wishes, found = world.users.vms, set()
-    for vm in world.store.vms():
+    for vm in tables.vms:
         name = vm.meta.name
         found.add(name)
         wish = wishes.get(name)
@@ -120,20 +141,17 @@ def _vm(world: World, vm: VM, wish: Wish) -> Iterable[str]:
         yield "it is not on the network"
 
 
-def _host(world: World) -> Iterable[str]:
+def _host(world: World, tables: Tables) -> Iterable[str]:
     """No leak: whatever is on the host has a row that answers for it."""
-    store = world.store
-    known = store.uids("VM")
-    running = {vm.meta.uid for vm in store.vms() if vm.status.pid is not None}
-    for what, uids in (("process or record", [g.uid for g in world.host.guests()]), ("process", _alive(world))):
-        if strangers := [world.oracles.name(uid) for uid in uids if uid not in running]:
+    known = {vm.meta.uid for vm in tables.vms}
+    running = {vm.meta.uid for vm in tables.vms if vm.status.pid is not None}
+    for what, guests in (("process or record", world.host.guests()), ("process", world.host.alive())):
+        if strangers := [world.oracles.name(guest.uid) for guest in guests if guest.uid not in running]:
             yield f"a {what} of {strangers} is left"
     if strangers := [world.oracles.name(uid) for uid in world.host.networks if uid not in known]:
         yield f"a network of {strangers} is left"
-    used = {digest for plugin in store.plugins() for digest in digests_of(plugin).values()}
+    if strangers := [world.oracles.name(uid) for uid in world.host.disks if uid not in known]:
+        yield f"disks of {strangers} are left"
+    used = {digest for plugin in tables.plugins for digest in digests_of(plugin).values()}
     if left := world.cache.files - used:
         yield f"files {sorted(left)} are left"
-
-
-def _alive(world: World) -> list[str]:
-    return [guest.uid for guest in world.host.alive()]

@@ -158,6 +158,11 @@ async def vanish_and_delete(world: World, name: str) -> None:
     await delete(world, name)
 
 
+async def has_a_disk(world: World, name: str) -> None:
+    """A VM with a disk of its own runs."""
+    await world.users.create(name, grace_s=GRACE_S, disks=["data"])
+
+
 async def deploy(world: World, name: str) -> None:
     await world.users.deploy(name, 2)
 
@@ -217,11 +222,13 @@ ROLES = {
         Role("restart_and_crash", runs, restart_and_crash, varies=True),
         Role("stop_then_force", hangs, stop_then_force),
         Role("stop_and_delete", runs, stop_and_delete),
-        Role("deploy", nobody, deploy),
+        Role("create_with_a_disk", nobody, has_a_disk),
+        Role("delete_with_a_disk", has_a_disk, delete),
+        Role("deploy", nobody, deploy, in_pairs=False),
         Role("grow", two_run, grow),
         Role("shrink", two_run, shrink),
         Role("grow_and_shrink", two_run, grow_and_shrink, varies=True, in_pairs=False),
         Role("undeploy", two_run, undeploy, in_pairs=False),
-        Role("replica_crashes", two_run, replica_crashes),
+        Role("replica_crashes", two_run, replica_crashes, in_pairs=False),
     )
 }

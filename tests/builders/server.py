@@ -30,7 +30,10 @@ from volant.api.stream import Streams
 from volant.api.waiting import Waits
 from volant.bus import Bus
 from volant.clock import SystemClock, random_uid
+from volant.daemon.guests import check_told
 from volant.daemon.server import Server, bind
+from volant.drivers.networks import Networks
+from volant.drivers.user import UserNetwork
 from volant.model import deployment as deployments
 from volant.model import plugin as plugins
 from volant.model import vm as vms
@@ -284,7 +287,14 @@ async def serving(
     store = Store.open(
         directory / "volant.db", bus=bus, clock=clock, uids=random_uid, pool="127.88.0.0/24", settings=settings
     )
-    known: dict[str, Any] = {"info": lambda: FACTS, "health": health, **deps}
+    check = Networks([UserNetwork(first_unprivileged=1024)]).check
+    known: dict[str, Any] = {
+        "info": lambda: FACTS,
+        "health": health,
+        "check_network": check,
+        "check_told": check_told,
+        **deps,
+    }
     hands = Deps(store=store, bus=bus, clock=clock, stopping=asyncio.Event(), **known)
     app = create_app(hands)
     server, sock = Server(app, hands.stopping), bind("127.0.0.1", 0)

@@ -71,6 +71,7 @@ class Spoils:
         self.plans: dict[str, Spoil] = {}
         self.counts: dict[str, Counts] = {}
         """By actor, from the beginning of its story on."""
+        self._actors: dict[object, str] = {}
         self._versions: dict[object, list[Any]] = {}
         self._late: dict[tuple[str, int], list[Any]] = {}
 
@@ -85,37 +86,40 @@ class Spoils:
 
     def effect(self, target: object) -> How | None:
         """An effect is about to be done: how it is spoiled, if it is."""
-        counts = self._counts(target)
+        actor = self.actor(target)
+        counts = self.counts.get(actor)
         if counts is None:
             return None
         at, counts.effects = counts.effects, counts.effects + 1
-        how = dict(self._plan(target).effects).get(at)
+        how = dict(self.plans[actor].effects).get(at)
         counts.fired += how is not None
         return how
 
     def row(self, key: Key, truth: Any) -> Any:
         """What a look at a row shows."""
-        counts = self._counts(key)
+        actor = self.actor(key)
+        counts = self.counts.get(actor)
         if counts is None:
             return self._seen(key, truth, Counts(), [], None, math.inf)
-        return self._seen(key, truth, counts, counts.row_looks, self._plan(key).row, math.inf)
+        return self._seen(key, truth, counts, counts.row_looks, self.plans[actor].row, math.inf)
 
     def guest(self, uid: str, truth: Any) -> Any:
         """What a look at a guest shows."""
-        counts = self._counts(uid)
+        actor = self.actor(uid)
+        counts = self.counts.get(actor)
         if counts is None:
             return self._seen(uid, truth, Counts(), [], None, OLDEST_S)
-        return self._seen(uid, truth, counts, counts.guest_looks, self._plan(uid).guest, OLDEST_S)
+        return self._seen(uid, truth, counts, counts.guest_looks, self.plans[actor].guest, OLDEST_S)
 
     def notices(self, target: object, notice: Any) -> list[Any]:
         """What is heard at the moment of a notice about `target`: it, nothing, or more."""
-        counts = self._counts(target)
+        actor = self.actor(target)
+        counts = self.counts.get(actor)
         if counts is None:
             return [notice]
-        actor, at = self.actor(target), counts.notices
-        counts.notices += 1
+        at, counts.notices = counts.notices, counts.notices + 1
         heard = [notice]
-        for number, twist, other in self._plan(target).notices:
+        for number, twist, other in self.plans[actor].notices:
             if number == at:
                 counts.fired += 1
                 heard = [notice, notice] if twist == "twice" else []
@@ -125,26 +129,28 @@ class Spoils:
 
     def actor(self, target: object) -> str:
         """Whose `target` is."""
-        name = target.name if isinstance(target, Key) else self.name_of(target)
-        return name.partition("-")[0]
+        if not self.counts:
+            return ""
+        known = self._actors.get(target)
+        if known is None:
+            name = target.name if isinstance(target, Key) else self.name_of(target)
+            known = name.partition("-")[0]
+            if name is not target:  # A uid of which nobody has heard yet will have a name.
+                self._actors[target] = known
+        return known
 
     def _seen(
         self, what: object, truth: Any, counts: Counts, looks: list[int], plan: tuple[int, int] | None, oldest_s: float
     ) -> Any:
-        now = self.clock()
         versions = self._versions.setdefault(what, [])
         if not versions or versions[-1][1] != truth:
-            versions.append((now, truth))
+            versions.append((self.clock(), truth))
         # A version was true until the next one was seen.
-        older = sum(until >= now - oldest_s for until, _ in versions[1:])
+        older, since = len(versions) - 1, self.clock() - oldest_s
+        while older and versions[-older][0] < since:
+            older -= 1
         looks.append(older)
         if plan is None or plan[0] != len(looks) - 1 or plan[1] > older:
             return truth
         counts.fired += 1
         return versions[-1 - plan[1]][1]
-
-    def _counts(self, target: object) -> Counts | None:
-        return self.counts.get(self.actor(target)) if self.counts else None
-
-    def _plan(self, target: object) -> Spoil:
-        return self.plans[self.actor(target)]

@@ -8,7 +8,7 @@ Inline and without waiting for the disk unless told otherwise: such a store beha
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from tests.builders.objects import NOW
 from volant.bus import Bus
 from volant.clock import Clock, Instant, Uid, UidFactory
 from volant.model.event import EventType, Happening
-from volant.model.vm import VM
+from volant.model.vm import VM, NetworkMode
 from volant.store import Holder, Store, StoreSettings, Transaction
 
 POOL = "127.88.0.0/24"
@@ -61,7 +61,8 @@ def open_store(
     bus: Bus | None = None,
     clock: Clock | None = None,
     uids: UidFactory | None = None,
-    pool: str = POOL,
+    pool: str | Mapping[NetworkMode, str] = POOL,
+    mode: NetworkMode = "user",
     holder: Holder | None = None,
     **settings: Any,
 ) -> Store:
@@ -72,6 +73,7 @@ def open_store(
         clock=clock or HandClock(),
         uids=uids or counted_uids(),
         pool=pool,
+        mode=mode,
         holder=holder,
         settings=StoreSettings(**{"inline": True, "synchronous": "off", **settings}),
     )
@@ -99,7 +101,7 @@ DELETING = told("vm.deleting")
 DELETED = told("vm.deleted")
 
 
-def admit(make: Callable[[Uid, str], VM]) -> Callable[[Transaction], VM]:
+def admit(make: Callable[[Uid, str | None], VM]) -> Callable[[Transaction], VM]:
     """A job that creates what `make(uid, address)` gives, as the API does."""
 
     def job(tx: Transaction) -> VM:

@@ -56,33 +56,44 @@ class _JumpingSelector(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         return self.loop.wait(timeout)
 
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        """From the second file on, the first being the loop's own, somebody outside may have something to say."""
+        key = super().register(fileobj, events, data)
+        self.loop.is_heard_from_outside |= len(self.get_map()) > 1
+        return key
+
     def look(self, seconds: float) -> list[tuple[selectors.SelectorKey, int]]:
         return super().select(seconds)
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """`time()` starts at 0 and jumps from timer to timer."""
+    """`time()` starts at `at` and jumps from timer to timer."""
 
-    def __init__(self, *, max_iterations: int = MAX_ITERATIONS, busy_outside: Sequence[Busy] = ()) -> None:
-        self._virtual_now = 0.0
+    def __init__(
+        self, *, at: float = 0.0, max_iterations: int = MAX_ITERATIONS, busy_outside: Sequence[Busy] = ()
+    ) -> None:
+        self._virtual_now = at
         self._iterations = 0
         self._max_iterations = max_iterations
         self._in_executor = 0
         self._jumps = _JumpingSelector()
         self._jumps.loop = self
+        self.is_heard_from_outside = bool(busy_outside)
+        """Whether files and other threads are asked at all: looking for them every turn is a tenth of a short run."""
         self.busy_outside: list[Busy] = [lambda: self._in_executor > 0, *busy_outside]
         self.unhandled: list[dict[str, Any]] = []
         super().__init__(self._jumps)
         self.set_exception_handler(lambda _, context: self.unhandled.append(context))
 
     def time(self) -> float:
-        """Virtual seconds since the loop was made."""
+        """Virtual seconds: those since the loop was made, and those at which it began."""
         return self._virtual_now
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
     ) -> asyncio.Future[T]:
         """As in asyncio; virtual time stands still until the result is there."""
+        self.is_heard_from_outside = True
         future = super().run_in_executor(executor, func, *args)
         self._in_executor += 1
         future.add_done_callback(self._left_executor)
@@ -90,6 +101,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     async def shutdown_default_executor(self, *timeout: Any) -> None:
         """As in asyncio; its thread that joins the others is outside work, too."""
+        self.is_heard_from_outside = True
         self._in_executor += 1
         try:
             await super().shutdown_default_executor(*timeout)
@@ -102,9 +114,12 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         if self._iterations > self._max_iterations:
             self._allow_clean_up()
             raise Runaway(f"{self._iterations} turns by {self._virtual_now:g} s; tasks:\n{self._who_waits()}")
-        events = self._jumps.look(0) if timeout == 0 else self._wait_outside()
-        if events or timeout == 0:
-            return events
+        if self.is_heard_from_outside:
+            events = self._jumps.look(0) if timeout == 0 else self._wait_outside()
+            if events:
+                return events
+        if timeout == 0:
+            return []
         if timeout is None:
             self._allow_clean_up()
             raise Deadlock(f"at {self._virtual_now:g} s everybody waits and no timer is set:\n{self._who_waits()}")
@@ -113,6 +128,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         # The base class runs timers before now + resolution, which far from 0 is no later than now itself.
         self._clock_resolution = max(1e-9, math.ulp(self._virtual_now))
         return []
+
+    def _write_to_self(self) -> None:
+        self.is_heard_from_outside = True
+        super()._write_to_self()  # type: ignore[misc]  # the stub does not know it
 
     def _wait_outside(self) -> list[tuple[selectors.SelectorKey, int]]:
         give_up_at = time.monotonic() + OUTSIDE_S
@@ -142,8 +161,13 @@ class VirtualClock:
         self._loop = loop
         self._epoch = epoch
 
+    @property
+    def epoch(self) -> float:
+        """Wall time when the loop's time is 0."""
+        return self._epoch
+
     def now(self) -> float:
-        """Wall time: `epoch` at the start of the loop, and whatever `jump` added."""
+        """Wall time: `epoch` and the loop's time, and whatever `jump` added."""
         return self._epoch + self._loop.time()
 
     def monotonic(self) -> float:
@@ -162,17 +186,19 @@ class VirtualClock:
 def run_virtual(
     main: Coroutine[Any, Any, T] | Callable[[VirtualClock], Awaitable[T]],
     *,
+    at: float = 0.0,
     epoch: float = EPOCH,
     max_iterations: int = MAX_ITERATIONS,
     busy_outside: Sequence[Busy] = (),
 ) -> T:
     """Run a coroutine, or a function that is given the clock, on a fresh loop that is closed afterwards.
 
-    Tasks it leaves are cancelled. Raises what it raises, Deadlock, Runaway, or Unhandled for what nobody caught.
+    Its time begins with `at`. Tasks it leaves are cancelled. Raises what it raises, Deadlock, Runaway, or Unhandled
+    for what nobody caught.
     """
 
     def new_loop() -> VirtualTimeLoop:
-        return VirtualTimeLoop(max_iterations=max_iterations, busy_outside=busy_outside)
+        return VirtualTimeLoop(at=at, max_iterations=max_iterations, busy_outside=busy_outside)
 
     async def call() -> T:
         if inspect.iscoroutine(main):

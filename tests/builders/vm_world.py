@@ -22,7 +22,7 @@ from tests.builders.virtual_time import VirtualClock, run_virtual
 from volant.bus import Bus
 from volant.clock import Uid
 from volant.controllers.vm import VMReconciler
-from volant.drivers.simulated import SimulatedHost, SimulatedHypervisor, SimulatedNetwork
+from volant.drivers.simulated import SimulatedDisks, SimulatedHost, SimulatedHypervisor, SimulatedNetwork
 from volant.drivers.simulated.network import POOL
 from volant.errors import Conflict, DriverError
 from volant.model.event import Committed, EventType, Happening
@@ -70,6 +70,7 @@ class VMWorld:
             store=self.store,
             hypervisor=self.hypervisor,
             network=SimulatedNetwork(self.host, self.clock),
+            disks=SimulatedDisks(self.host),
             artifact_path=lambda digest: Path("/artifacts") / digest,
             clock=self.clock,
             node="host-1",

@@ -9,7 +9,7 @@ The wishes are kept apart from the store, so that a daemon which loses a spec is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from msgspec.structs import replace
@@ -25,7 +25,7 @@ from volant.model.event import EventType, Happening
 from volant.model.meta import Key, Kind, Meta
 from volant.model.objects import Object
 from volant.model.plugin import Manifest, Plugin, PluginSpec
-from volant.model.vm import VM, RestartPolicy, VMConfig, VMSpec, status_word
+from volant.model.vm import VM, DiskConfig, RestartPolicy, VMConfig, VMSpec, status_word
 from volant.store import Transaction
 
 if TYPE_CHECKING:
@@ -81,12 +81,19 @@ class Users:
         self.plugins.pop(name, None)
 
     async def create(
-        self, name: str, *, plugin: str = "hello", grace_s: float = 30.0, restart_policy: RestartPolicy = "always"
+        self,
+        name: str,
+        *,
+        plugin: str = "hello",
+        grace_s: float = 30.0,
+        restart_policy: RestartPolicy = "always",
+        disks: Iterable[str] = (),
     ) -> None:
         """POST /vms."""
 
         def job(tx: Transaction) -> None:
-            config = VMConfig(resources=usable_plugin(tx, plugin).spec.manifest.resources)
+            sizes = {disk: DiskConfig(size_mb=64) for disk in disks}
+            config = VMConfig(resources=usable_plugin(tx, plugin).spec.manifest.resources, disks=sizes)
             meta = _meta(tx, "VM", name, vms.FINALIZER)
             spec = VMSpec(
                 plugin=plugin,

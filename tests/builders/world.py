@@ -20,31 +20,30 @@ import itertools
 import random
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.builders.harm import Harm, Plan, Record
-from tests.builders.life import SETTINGS, Host, Life, Senses
+from tests.builders.life import Host, Life, Senses, new_database
 from tests.builders.oracles import Oracles
 from tests.builders.rest import unrest
 from tests.builders.virtual_time import VirtualClock, run_virtual
 from tests.builders.wishes import Users
 from tests.builders.world_cache import WorldCache
 
-from volant.bus import Bus
-from volant.clock import SystemClock, Uid, random_uid
+from volant.clock import Uid
 from volant.controllers.garbage import SWEEP
 from volant.drivers.simulated import Behaviour
 from volant.drivers.simulated.behaviour import Answers
-from volant.drivers.simulated.network import POOL
 from volant.errors import NotFound, StartupError, Unavailable
 from volant.model.meta import Key, Kind
 from volant.model.vm import VM, StatusWord, status_word
 from volant.store import Store
+
+if TYPE_CHECKING:
+    from tests.builders.frozen import Frozen
 
 DOWN_S = 1.0
 UP_WITHIN_S = 900.0
@@ -86,8 +85,8 @@ class World:
         self.senses.spoils.name_of, self.senses.spoils.clock = self.oracles.name, clock.monotonic
         self.lives: list[Life] = []
         self.path = directory / "volant.db"
-        shutil.copyfile(_new_database(), self.path)
-        self._numbers = itertools.count(1)
+        shutil.copyfile(new_database(), self.path)
+        self._uids = 0
         self._wanted = asyncio.Event()
         self._ended = asyncio.Event()
         self._life: Life | None = None
@@ -124,7 +123,7 @@ class World:
             host=self.host,
             cache=self.cache,
             senses=self.senses,
-            uids=lambda: Uid(f"{next(self._numbers):032x}"),
+            uids=self._next_uid,
             effects=effects,
             heard=lambda batch: self.oracles.heard(life, batch),
             seed=self.seed + len(self.lives),
@@ -133,6 +132,14 @@ class World:
         self.lives.append(life)
         self.oracles.opened(life)
         return life
+
+    def _next_uid(self) -> Uid:
+        self._uids += 1
+        return Uid(f"{self._uids:032x}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What outlives all daemons."""
+        return {**self.__dict__, "lives": [], "_life": None}
 
     def start_soon(self) -> None:
         """Have a daemon from now on, as soon as one can be had."""
@@ -269,10 +276,10 @@ class World:
     async def rest(self, *, within_s: float = 600.0) -> None:
         """Wait until everything is as users wish and as the store says, then for what is written about that."""
         give_up_at = self.clock.monotonic() + within_s
-        while why := self._unrest():
+        while self._unrest(1):
             self.check()
             if self.clock.monotonic() >= give_up_at:
-                raise AssertionError(self.account(f"no rest within {within_s:g} s: {why}"))
+                raise AssertionError(self.account(f"no rest within {within_s:g} s: {self._unrest()}"))
             await self._something_happens()
         await self.passes(SETTLE_S)
         if why := self._unrest():
@@ -320,9 +327,9 @@ class World:
             if self._done_so_far() != before:
                 return
 
-    def _unrest(self) -> list[str]:
+    def _unrest(self, at_most: int | None = None) -> list[str]:
         try:
-            return unrest(self)
+            return list(itertools.islice(unrest(self), at_most))
         except (Unavailable, NotFound) as error:
             return [error.message]
 
@@ -337,25 +344,19 @@ class World:
         return (self.oracles.replay.revision, len(self.record.effects), len(self.host.log), len(self.lives))
 
 
-@cache
-def _new_database() -> Path:
-    """A database in which nothing is: copied for each world, because making its tables takes as long as a story."""
-    path = Path(tempfile.mkdtemp(prefix="volant-world-")) / "new.db"
-    Store.open(path, bus=Bus(), clock=SystemClock(), uids=random_uid, pool=POOL, settings=SETTINGS).abandon()
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
-    return path
-
-
 Test = Callable[[World], Awaitable[None]]
 
 
-def play(test: Test, directory: Path, *, plan: Plan | None = None, **world_options: Any) -> World:
-    """Run `test` in a world of its own with a daemon that runs; the world as it is afterwards."""
+def play(
+    test: Test, directory: Path, *, plan: Plan | None = None, frozen: Frozen | None = None, **world_options: Any
+) -> World:
+    """Run `test` in a world of its own with a daemon that runs; the world as it is afterwards.
+
+    The world is one that was put away, or else a new one. Its database is in `directory`.
+    """
 
     async def main(clock: VirtualClock) -> World:
-        world = World(clock, directory, **world_options)
+        world = World(clock, directory, **world_options) if frozen is None else frozen.thaw(clock, directory)
         world.record.plan = plan
         daemons = asyncio.create_task(world.keep_alive(), name="daemons")
         try:
@@ -371,7 +372,9 @@ def play(test: Test, directory: Path, *, plan: Plan | None = None, **world_optio
         world.check()
         return world
 
-    return run_virtual(main, max_iterations=MAX_TURNS)
+    if frozen is None:
+        return run_virtual(main, max_iterations=MAX_TURNS)
+    return run_virtual(main, at=frozen.at, epoch=frozen.epoch, max_iterations=MAX_TURNS)
 
 
 def in_world(**options: Any) -> Callable[[Test], Callable[[Path], None]]:

@@ -51,11 +51,16 @@ def test_the_printed_page_of_a_list_is_part_of_the_whole(world: World) -> None:
     method, target = REFERENCE.pages
     parts = urlsplit(target)
     presume(world, Asked(method, parts.path))
-    whole = ask(world, Asked(method, parts.path)).json()
-    assert ask(world, Asked(method, parts.path, parts.query)).json() == whole
+    whole = _at_rest(ask(world, Asked(method, parts.path)).json())
+    assert _at_rest(ask(world, Asked(method, parts.path, parts.query)).json()) == whole
     for limit, offset in ((1, 0), (2, 1), (len(whole), len(whole) - 1), (1, len(whole)), (0, 0)):
         page = ask(world, Asked(method, parts.path, f"limit={limit}&offset={offset}")).json()
-        assert page == whole[offset : offset + limit]
+        assert _at_rest(page) == whole[offset : offset + limit]
+
+
+def _at_rest(page: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without what moves while nothing happens: guests are probed between two requests."""
+    return [{key: value for key, value in one.items() if key != "health"} for one in page]
 
 
 @pytest.mark.parametrize("table", [FREE, NULL], ids=["free", "null"])

@@ -16,7 +16,7 @@ from tests.builders.daemon import until
 from tests.conformance.reference import Reference
 
 PATIENCE_S = 15.0
-DISK = b"no guest of the simulation reads this"
+DISK = b"no guest of the simulation reads this".ljust(512, b"\0")
 HEALTH_CHECK = {"readiness": {"period_s": 0.1}}
 PLAIN = {"version": "1.0.0", "workload": {"type": "http", "port": 8080}}
 

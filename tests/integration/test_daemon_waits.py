@@ -77,7 +77,8 @@ def test_a_wait_for_a_vm_whose_image_is_missing_ends_with_the_reason(tmp_path: P
     """A11: it has ten minutes, and takes until the plugin controller has looked once."""
     flags = (*FLAGS, "--artifact-allow", "127.0.0.0/8")
     with nothing_to_fetch() as url, daemon(tmp_path / "data", *flags, artifact_root=artifacts) as running:
-        manifest = {**manifest_of(artifacts), "initramfs": {"url": f"{url}/missing"}}
+        missing = {"url": f"{url}/missing", "checksum": "sha256:" + "0" * 64}
+        manifest = {**manifest_of(artifacts), "initramfs": missing}
         installed = running.api.post("/plugins?wait=ready&timeout=10m", json=manifest)
         assert (installed.status_code, installed.headers["volant-wait"]) == (201, "failed")
         answer = running.api.post("/vms?wait=running&timeout=10m", json={"name": "a", "plugin": "p"})

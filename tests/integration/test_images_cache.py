@@ -217,9 +217,18 @@ class Failing:
     [(errno.ENOSPC, "the disk is full"), (errno.EDQUOT, "the disk is full"), (errno.EIO, "Input/output error")],
 )
 async def test_a_full_disk_is_worth_another_try(tmp_path: Path, number: int, said: str) -> None:
+    """C7"""
     cache = ArtifactCache(tmp_path, clock=SystemClock(), source=Failing(number))
     with pytest.raises(ArtifactUnavailable, match=f"cannot keep http://x.test/a in the cache: .*{said}"):
         await cache.ensure("http://x.test/a?secret", None)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+async def test_the_rest_of_a_disk_is_left_to_others(tmp_path: Path) -> None:
+    """C7: a server that sends and sends does not take the room that the database writes to."""
+    async with serving(answer(CONTENT)) as server:
+        with pytest.raises(ArtifactUnavailable, match="less than 1099511627776 MiB would be left"):
+            await a_cache(tmp_path, spare_bytes=1 << 60).ensure(server.url(), DIGEST)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
@@ -237,6 +246,7 @@ def files_no_larger_than(size: int) -> Iterator[None]:
 
 
 async def test_a_write_that_the_kernel_refuses_leaves_nothing(tmp_path: Path) -> None:
+    """C7"""
     async with serving(answer(CONTENT)) as server:
         with files_no_larger_than(100_000), pytest.raises(ArtifactUnavailable, match="cannot keep"):
             await a_cache(tmp_path).ensure(server.url(), DIGEST)
@@ -246,6 +256,7 @@ async def test_a_write_that_the_kernel_refuses_leaves_nothing(tmp_path: Path) ->
 
 @pytest.mark.parametrize("digest", ["", "abc", "../../etc/passwd", DIGEST.upper(), f"sha256:{DIGEST}", DIGEST + "\n"])
 async def test_what_is_no_digest_names_no_file(tmp_path: Path, digest: str) -> None:
+    """C5"""
     cache = a_cache(tmp_path)
     with pytest.raises(ArtifactRefused, match="64 lower-case hexadecimal digits"):
         await cache.ensure("http://127.0.0.1:1/", digest)
@@ -308,23 +319,46 @@ async def test_a_file_url_leads_nowhere_but_below_the_roots(tmp_path: Path, imag
 
 
 async def test_without_roots_no_file_is_read(tmp_path: Path, images: Path) -> None:
+    """C10"""
     with pytest.raises(ArtifactRefused, match="--artifact-root"):
         await a_cache(tmp_path / "cache").ensure((images / "deep/art ifact").as_uri(), None)
 
 
-async def test_a_missing_file_is_refused_so_that_nobody_waits_for_it(tmp_path: Path, images: Path) -> None:
+@pytest.mark.parametrize("name", ["missing", "deep/art%20ifact/more", "n" * 300])
+async def test_a_missing_file_is_refused_so_that_nobody_waits_for_it(tmp_path: Path, images: Path, name: str) -> None:
+    """C10"""
     with pytest.raises(ArtifactRefused, match="no such file"):
-        await a_cache(tmp_path / "cache", roots=(images,)).ensure((images / "missing").as_uri(), None)
+        await a_cache(tmp_path / "cache", roots=(images,)).ensure(f"{images.as_uri()}/{name}", None)
 
 
 async def test_a_pipe_is_not_waited_for(tmp_path: Path, images: Path) -> None:
+    """C10"""
     os.mkfifo(images / "pipe")
     with pytest.raises(ArtifactRefused, match="not a regular file"):
         await a_cache(tmp_path / "cache", roots=(images,)).ensure((images / "pipe").as_uri(), None)
 
 
 async def test_a_file_larger_than_the_limit_is_refused(tmp_path: Path, images: Path) -> None:
+    """C7"""
     with pytest.raises(ArtifactRefused, match="larger than 1000 bytes"):
         await a_cache(tmp_path / "cache", roots=(images,), max_bytes=1000).ensure(
             (images / "deep/art ifact").as_uri(), None
         )
+
+
+async def test_what_comes_over_a_network_needs_a_checksum_when_the_operator_says_so(tmp_path: Path) -> None:
+    """C6: nothing is asked before; a file below a root is the operator's own."""
+    async with serving(answer(CONTENT)) as server:
+        cache = a_cache(tmp_path / "cache", checksums="required")
+        with pytest.raises(ArtifactRefused, match=r"without a checksum.*--artifact-checksums") as refused:
+            await cache.ensure(server.url("/a?secret"), None)
+        assert server.asked == []
+        assert "secret" not in refused.value.message
+        assert (await cache.ensure(server.url(), DIGEST)).digest == DIGEST
+
+
+@pytest.mark.parametrize("policy", [{"checksums": "required"}, {"checksums": "optional"}])
+async def test_a_file_needs_no_checksum(tmp_path: Path, images: Path, policy: dict[str, str]) -> None:
+    """C6"""
+    cache = a_cache(tmp_path / "cache", roots=(images,), **policy)
+    assert (await cache.ensure((images / "deep" / "art ifact").as_uri(), None)).digest == DIGEST

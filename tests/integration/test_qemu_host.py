@@ -9,7 +9,7 @@ from tests.builders.stand_ins import stand_in
 
 from volant.drivers.qemu import check_host
 from volant.drivers.qemu.accelerator import probe
-from volant.drivers.qemu.driver import NOBODY
+from volant.drivers.qemu.confinement import NOBODY
 from volant.drivers.qemu.host import QEMU
 from volant.drivers.qemu.process import Recipe
 from volant.errors import StartupError

@@ -55,7 +55,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (where / "initramfs.gz").write_bytes(image())
     (where / "damaged").write_bytes(gzip_bytes(newc([regular("etc/api.json", RAW)]))[:-50])
     (where / "kernel").write_bytes(b"kernel")
-    (where / "disk").write_bytes(RAW)
+    (where / "disk").write_bytes(RAW.ljust(-(-len(RAW) // 512) * 512, b"\0"))
     return where
 
 
@@ -102,6 +102,7 @@ def refused(running: RunningDaemon, name: str) -> tuple[int, str, str]:
 def test_a_document_of_the_manifest_is_served(
     running: RunningDaemon, root: Path, openapi: dict[str, Any], request: pytest.FixtureRequest
 ) -> None:
+    """D8"""
     name = f"inline-{request.node.callspec.id}"
     a_running_vm(running, root, name, openapi=openapi)
     answer = running.api.get(f"/vms/{name}/openapi")
@@ -260,6 +261,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nSet-Cookie: a=b\r\n\r\n"
 
 
 async def test_what_a_guest_serves_is_written_anew_with_headers_of_our_own(tmp_path: Path) -> None:
+    """D8"""
     async with a_guest(tmp_path, saying(OK, RAW)) as api:
         answer = await api.get("/vms/web-1/openapi")
         assert answer.json() == DOCUMENT
@@ -285,6 +287,7 @@ async def test_what_a_guest_serves_is_written_anew_with_headers_of_our_own(tmp_p
     ],
 )
 async def test_whatever_else_a_guest_does_is_its_own_fault(tmp_path: Path, serve: Serve, why: str) -> None:
+    """D8: a redirect, a flood, what is no JSON and what is no document."""
     async with a_guest(tmp_path, serve) as api:
         answer = await api.get("/vms/web-1/openapi")
         assert (answer.status_code, answer.json()["code"]) == (409, "openapi_unavailable")
@@ -302,6 +305,7 @@ async def test_whatever_else_a_guest_does_is_its_own_fault(tmp_path: Path, serve
     ids=["slow body", "half a head", "silence"],
 )
 async def test_a_guest_that_does_not_come_to_an_end_is_not_waited_for(tmp_path: Path, serve: Serve) -> None:
+    """D8"""
     async with a_guest(tmp_path, serve, guest_s=0.3) as api:
         many = [asyncio.ensure_future(api.get("/vms/web-1/openapi")) for _ in range(40)]
         answers: list[httpx2.Response] = await asyncio.gather(*many)

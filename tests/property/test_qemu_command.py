@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.builders.qemu_guests import a_boot
 
 from volant.clock import Uid
+from volant.drivers.qemu.blocks import Layer, disks
 from volant.drivers.qemu.cmdline import checked, kernel_cmdline
 from volant.drivers.qemu.command import Files, Sockets, argv, is_uid, mark, option
 from volant.drivers.user import UserNetwork
@@ -74,6 +75,22 @@ def test_every_path_comes_back_as_it_went_in(kernel: str, initramfs: str, log: s
     [console] = [word for word in line if word.startswith("socket,id=console,")]
     assert dict(parse_option(console)[1])["logfile"] == log
     assert len(line) == len(reference())
+
+
+@given(PATHS, PATHS, PATHS)
+def test_every_disk_is_the_file_that_was_meant(path: str, base: str, seed: str) -> None:
+    """B3: one whole argument each, in which nothing but the path comes from it."""
+    layer = Layer(name="root", path=path, base=base, base_format="raw")
+    meant = disks((layer,), seed, boots=True)
+    plain = disks((Layer(name="root", path="p", base="b", base_format="raw"),), "s", boots=True)
+    assert len(meant) == len(plain)
+    chain, front, drive, last = (json.loads(word) for word in meant[1::2])
+    assert (chain["file"].pop("filename"), chain["backing"]["file"].pop("filename")) == (path, base)
+    assert drive["file"].pop("filename") == seed
+    reference = [json.loads(word) for word in plain[1::2]]
+    for node in (reference[0]["file"], reference[0]["backing"]["file"], reference[2]["file"]):
+        del node["filename"]
+    assert [chain, front, drive, last] == reference
 
 
 @given(TEXT)

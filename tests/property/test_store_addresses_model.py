@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from volant.clock import Uid
 from volant.errors import Conflict
 from volant.store import StoreSettings
-from volant.store.addresses import adopt_pool, allocate, claim, held_by, parse_pool, release
+from volant.store.addresses import Pools, adopt_pools, allocate, claim, held_by, parse_pool, release
 from volant.store.database import Connection, open_writing
 from volant.store.schema import migrate
 
@@ -39,7 +39,7 @@ def a_database() -> Iterator[Connection]:
         connection = open_writing(path, StoreSettings(synchronous="off"))
         migrate(connection, path)
         connection.execute("BEGIN")
-        adopt_pool(connection.execute, POOL)
+        adopt_pools(connection.execute, Pools("user", {"user": POOL}))
         yield connection
         connection.execute("ROLLBACK")
         connection.close()
@@ -68,13 +68,13 @@ def test_the_lowest_free_one_is_handed_out_and_none_twice(held: int, steps: list
                 with pytest.raises(Conflict):
                     claim(execute, address(host), uid)
             elif free:
-                assert allocate(execute, uid) == address(min(free))
+                assert allocate(execute, uid, POOL) == address(min(free))
                 holders[min(free)] = uid
                 free.remove(min(free))
             else:
                 with pytest.raises(Conflict):
-                    allocate(execute, uid)
+                    allocate(execute, uid, POOL)
             ranges = connection.select("SELECT first & 255, last & 255 FROM free_ranges ORDER BY first")
             assert {host for first, last in ranges for host in range(first, last + 1)} == free
             assert all(above[0] > below[1] + 1 for below, above in pairwise(ranges)), "they touch"
-        assert [held_by(execute, uid) for uid in holders.values()] == [address(host) for host in holders]
+        assert [held_by(execute, uid, POOL) for uid in holders.values()] == [address(host) for host in holders]

@@ -18,7 +18,7 @@ from volant.bus import Bus
 from volant.clock import Uid
 from volant.daemon.engine import Engine
 from volant.drivers import Instance
-from volant.drivers.simulated import SimulatedHost, SimulatedHypervisor, SimulatedNetwork
+from volant.drivers.simulated import SimulatedDisks, SimulatedHost, SimulatedHypervisor, SimulatedNetwork
 from volant.drivers.simulated.network import POOL
 from volant.errors import DriverUnavailable
 
@@ -74,6 +74,7 @@ async def a_daemon(
             bus=bus,
             hypervisor=hypervisor,
             network=network,
+            disks=SimulatedDisks(host),
             cache=WorldCache(),
             clock=clock,
             rng=random.Random(2),

@@ -55,6 +55,14 @@ def test_the_data_directory_depends_on_who_asks() -> None:
         ({"pool": "10.0.0.1/8"}, {}, "address pool"),
         ({"pool": "10.0.0.0/16"}, {}, "within 127.0.0.0/8"),
         ({"vmm_uid": "0"}, {}, "'vmm_uid' from the command line: Expected int >= 1"),
+        ({"vmm_uids": "7"}, {}, "cannot use the uids '7': expected FIRST-LAST"),
+        ({"vmm_uids": "0-9"}, {}, "cannot use the uids '0-9'"),
+        ({"vmm_uids": "9-8"}, {}, "cannot use the uids '9-8'"),
+        ({"vmm_uids": "1-4294967295"}, {}, "cannot use the uids"),
+        ({"cgroup_parent": "/volant"}, {}, "cannot use the control group '/volant': expected a path below the root"),
+        ({"cgroup_parent": "a/../../b"}, {}, "cannot use the control group"),
+        ({"cgroup_parent": ".."}, {}, "cannot use the control group"),
+        ({}, {"VOLANT_REQUIRE_KVM": "maybe"}, "'require_kvm' from the environment"),
         ({"start_limit": "-1"}, {}, "'start_limit'"),
         ({"event_keep": "-5"}, {}, "'event_keep'"),
         ({"event_keep_days": "nan"}, {}, "'event_keep_days'"),
@@ -80,3 +88,22 @@ def test_an_unknown_key_in_the_file_is_refused(tmp_path: Path) -> None:
     file.write_text("lisen = 'x'\n")
     with pytest.raises(StartupError, match="unknown setting 'lisen'"):
         config.load({"config": str(file)}, {}, uid=0)
+
+
+def test_vms_have_users_of_their_own_unless_one_is_named_for_all() -> None:
+    """A1"""
+    assert config.load({}, {}, uid=0).uids == range(2_100_000_000, 2_100_065_536)
+    assert config.load({"vmm_uids": "5-7"}, {}, uid=0).uids == range(5, 8)
+    assert config.load({"vmm_uid": "9"}, {}, uid=0).uids == range(9, 10)
+
+
+def test_control_groups_may_be_anywhere_below_the_root() -> None:
+    assert (
+        config.load({"cgroup_parent": "system.slice/volant.vms"}, {}, uid=0).cgroup_parent == "system.slice/volant.vms"
+    )
+
+
+def test_a_host_that_emulates_may_be_refused() -> None:
+    """A14"""
+    assert not config.load({}, {}, uid=0).require_kvm
+    assert config.load({}, {"VOLANT_REQUIRE_KVM": "true"}, uid=0).require_kvm

@@ -49,7 +49,8 @@ async def test_a_child_is_made_from_the_template(fleet: Fleet) -> None:
     assert vm.meta.owner is not None
     assert (vm.meta.owner.kind, vm.meta.owner.name, vm.meta.owner.uid) == ("Deployment", "web", deployment.meta.uid)
     assert (vm.meta.labels, vm.meta.finalizers) == ({"tier": "front"}, (vms.FINALIZER,))
-    assert (vm.spec.config, vm.spec.restart_policy, vm.spec.plugin) == (config, "never", "hello")
+    assert (vm.spec.config, vm.spec.restart_policy) == (vms.settled(config, "user"), "never")
+    assert vm.spec.plugin == "hello"
     assert vm.spec.address == "127.88.0.10"
     event = next(event for event in fleet.events if event.type == "vm.created")
     assert (data(event).actor, data(event).owner) == ("deployment", "web")

@@ -19,7 +19,7 @@ from volant.clock import Uid
 from volant.controllers.garbage import SWEEP, GarbageCollector, SweepReport
 from volant.controllers.garbage.plan import Suspect
 from volant.drivers import Attachment, Instance
-from volant.drivers.simulated import Behaviour, SimulatedHost, SimulatedHypervisor, SimulatedNetwork
+from volant.drivers.simulated import Behaviour, SimulatedDisks, SimulatedHost, SimulatedHypervisor, SimulatedNetwork
 from volant.errors import DriverUnavailable
 from volant.model.event import EventData
 from volant.model.meta import Key
@@ -72,6 +72,7 @@ class Room:
             store=self.store,
             hypervisor=self.hypervisor,
             network=SimulatedNetwork(self.host, self.clock),
+            disks=SimulatedDisks(self.host),
             files=self.cache,
             clock=self.clock,
             quarantine_s=quarantine_s,
@@ -109,7 +110,7 @@ def a_room(clock: VirtualClock) -> Iterator[Room]:
 
 @virtual
 async def test_a_guest_that_nobody_knows_is_held_and_then_removed(clock: VirtualClock) -> None:
-    """P11: quarantine first; then the process, its record and its network, in this order."""
+    """P11: quarantine first; then the process, its record, its network and its disks, in this order."""
     with a_room(clock) as room:
         room.appear()
         report = await room.sweep()
@@ -120,7 +121,12 @@ async def test_a_guest_that_nobody_knows_is_held_and_then_removed(clock: Virtual
         await clock.sleep(0.1)
         assert (await room.sweep()).removed == (Suspect("uid", STRANGER),)
         assert room.is_clean()
-        assert room.asked() == [("kill", STRANGER), ("forget", STRANGER), ("network.ensure_absent", STRANGER)]
+        assert room.asked() == [
+            ("kill", STRANGER),
+            ("forget", STRANGER),
+            ("network.ensure_absent", STRANGER),
+            ("disks.ensure_absent", STRANGER),
+        ]
         assert await room.sweep() == SweepReport()
 
 

@@ -11,7 +11,7 @@ from tests.builders.objects import NOW, a_vm, running_status, uid_of
 from volant.controllers.health import plan
 from volant.controllers.health.plan import Probed, Watch
 from volant.model.health import HealthCheck, Probe, ProbeKind, ProbeOutcome, Target, resume
-from volant.model.vm import VM, Endpoint, Health, VMStatus
+from volant.model.vm import VM, Booted, Endpoint, Health, VMConfig, VMStatus
 
 CHECK = HealthCheck(readiness=Probe(period_s=10.0), liveness=Probe(period_s=4.0))
 HERE = Endpoint(address="127.88.0.10", port=8080, guest_port=80)
@@ -204,6 +204,15 @@ def test_only_the_vm_s_own_address_is_probed() -> None:
     assert plan.where(a_guest(endpoints=(replace(HERE, address="127.0.0.1"),)), target) is None
     assert plan.where(a_guest(), replace(target, port=81)) is None
     assert plan.where(a_guest(endpoints=()), target) is None
+
+
+def test_a_guest_is_probed_where_it_is_though_the_next_one_will_be_elsewhere() -> None:
+    """A change of the network mode hands out another address, which waits for the restart."""
+    target = Target(type="http", port=80, path="/")
+    vm = a_guest()
+    booted = Booted(config=VMConfig(), restart_nonce=0, address=HERE.address)
+    moved = replace(vm, spec=replace(vm.spec, address="10.127.0.10"), status=replace(vm.status, booted=booted))
+    assert plan.where(moved, target) == HERE
 
 
 def test_nothing_is_written_while_nothing_changes() -> None:

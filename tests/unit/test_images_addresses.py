@@ -33,6 +33,7 @@ PUBLIC = [
 
 @pytest.mark.parametrize("text", NOT_PUBLIC)
 def test_an_address_that_only_this_host_or_its_neighbours_reach_is_not_public(text: str) -> None:
+    """D2"""
     assert not is_public(parse(text))
 
 
@@ -45,12 +46,14 @@ def test_an_address_of_the_internet_is_public(text: str) -> None:
 def test_what_python_knows_to_be_private_is_never_public(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
+    """D2"""
     special = address.is_private or address.is_loopback or address.is_link_local or address.is_multicast
     assert not (special and is_public(address))
 
 
 @given(st.ip_addresses(v=4))
 def test_an_ipv4_address_in_ipv6_clothes_is_judged_as_itself(address: ipaddress.IPv4Address) -> None:
+    """D2"""
     assert is_public(ipaddress.IPv6Address(f"::ffff:{address}")) == is_public(address)
 
 
@@ -90,6 +93,7 @@ async def test_every_public_address_may_be_tried_in_its_order() -> None:
 
 @pytest.mark.parametrize("answer", [["10.0.0.1"], ["8.8.8.8", "127.0.0.1"], ["::ffff:127.0.0.1"]])
 async def test_one_private_address_among_the_answers_is_enough_to_refuse(answer: list[str]) -> None:
+    """D3"""
     with pytest.raises(ArtifactRefused, match=r"cannot fetch from x\.test: it is not a public address") as refused:
         await vet("x.test", 80, [], answering(*answer))  # type: ignore[arg-type]
     assert not any(address in str(refused.value) for address in answer)
@@ -111,5 +115,6 @@ async def test_a_resolver_that_fails_is_worth_another_try() -> None:
 
 @pytest.mark.parametrize("spelling", ["127.1", "2130706433", "0x7f000001", "0177.0.0.1", "127.0.0.1"])
 async def test_the_resolver_sees_through_odd_spellings_of_loopback(spelling: str) -> None:
+    """D2"""
     with pytest.raises(ArtifactRefused):
         await vet(spelling, 80, [], resolve)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import subprocess
 import sys
-from importlib.resources import files
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -16,7 +14,7 @@ import pytest
 from tests.builders.elves import a_bzimage, a_kernel_tree, a_module, a_vmlinux, an_elf, gzipped
 
 from volant.errors import StartupError
-from volant.images.hello import AGENT_PORT, PORT, build_hello, hello_initramfs
+from volant.images.hello import PORT, build_hello, hello_initramfs
 from volant.images.kernel import Kernel, find_kernel
 from volant.model.plugin import Manifest, parse_checksum
 
@@ -26,9 +24,13 @@ MODULES = {
     "virtio": a_module("virtio", "virtio_ring"),
     "virtio_pci": a_module("virtio_pci", "virtio"),
     "virtio_net": a_module("virtio_net", "virtio"),
+    "virtio_blk": a_module("virtio_blk", "virtio"),
+    "ext4": a_module("ext4"),
+    "isofs": a_module("isofs"),
     "virtio_console": a_module("virtio_console", "virtio"),
     "button": a_module("button"),
     "evdev": a_module("evdev"),
+    "pvpanic_mmio": a_module("pvpanic_mmio"),
 }
 VMLINUX = a_vmlinux()
 
@@ -46,7 +48,7 @@ def kernel(tmp_path: Path) -> Kernel:
 def unpacked(archive: bytes, directory: Path) -> Path:
     """The files of an initramfs. Its one device node, which only root may make, is left out."""
     directory.mkdir()
-    wanted = ["bin/*", "modules/*", "init"]
+    wanted = ["volant/*", "hello.sh"]
     subprocess.run([BUSYBOX, "cpio", "-id", *wanted], input=archive, capture_output=True, check=True, cwd=directory)
     return directory
 
@@ -82,28 +84,11 @@ def test_the_kernel_is_unpacked_where_it_can_be(tmp_path: Path, kernel: Kernel) 
     assert (plain.name, plain.read_bytes()) == ("vmlinuz", b"some other format")
 
 
-def test_modules_are_listed_in_loading_order_and_once(tmp_path: Path, kernel: Kernel) -> None:
+def test_the_image_serves_its_page_by_the_init_of_all_guests(tmp_path: Path, kernel: Kernel) -> None:
     root = unpacked(hello_initramfs(kernel, BUSYBOX.read_bytes()), tmp_path / "root")
-    assert (root / "modules/network").read_text().split() == [
-        "virtio_ring.ko",
-        "virtio.ko",
-        "virtio_pci.ko",
-        "virtio_net.ko",
-    ]
-    assert (root / "modules/extras").read_text().split() == ["virtio_console.ko", "button.ko", "evdev.ko"]
-    assert (root / "modules/virtio_net.ko").read_bytes() == MODULES["virtio_net"]
-
-
-def test_the_image_holds_busybox_and_an_init_it_can_run(tmp_path: Path, kernel: Kernel) -> None:
-    built = build_hello(tmp_path / "out", kernel, BUSYBOX)
-    root = unpacked(gzip.decompress(built.initramfs.read_bytes()), tmp_path / "root")
-    assert (root / "bin/busybox").read_bytes() == BUSYBOX.read_bytes()
-    subprocess.run([root / "bin/sh", "-n", root / "init"], check=True)
-    assert (root / "init").stat().st_mode & 0o111
-
-
-def test_init_listens_on_the_port_that_the_driver_opens() -> None:
-    assert AGENT_PORT in files("volant.images").joinpath("hello_init.sh").read_text()
+    assert (root / "volant/workload").read_text().splitlines()[-2:] == ["argv sh", "argv /hello.sh"]
+    subprocess.run([BUSYBOX, "sh", "-n", root / "hello.sh"], check=True)
+    assert (root / "volant/init").stat().st_mode & 0o111
 
 
 @pytest.mark.parametrize("program", ["dynamic", "script", "missing"])

@@ -46,6 +46,7 @@ def test_a_url_names_a_host_and_a_port(url: str, host: str, port: int, netloc: b
     ],
 )
 def test_what_is_not_a_plain_web_url_is_refused(url: str) -> None:
+    """D1, D6"""
     with pytest.raises(ArtifactRefused) as refused:
         parse_hop(url)
     assert "secret" not in str(refused.value)
@@ -61,11 +62,13 @@ def test_what_is_not_a_plain_web_url_is_refused(url: str) -> None:
     ],
 )
 def test_a_message_shows_neither_credentials_nor_query(url: str, said: str) -> None:
+    """D6, E5"""
     assert shown(url) == said
 
 
 @given(st.text(max_size=30))
 def test_any_text_is_a_hop_or_refused(text: str) -> None:
+    """D1, D2"""
     for url in (text, "http://" + text, "https://x.test:" + text):
         try:
             hop = parse_hop(url)
@@ -97,5 +100,6 @@ def test_a_file_url_is_an_absolute_path(url: str, path: str) -> None:
     ],
 )
 def test_any_other_file_url_is_refused(url: str) -> None:
+    """C10, D1"""
     with pytest.raises(ArtifactRefused):
         parse_path(url)

@@ -141,11 +141,6 @@ def test_the_guest_gets_the_size_it_was_promised() -> None:
     assert after(line, "-smp") == ["1"]
 
 
-def test_a_vm_without_a_kernel_is_refused() -> None:
-    with pytest.raises(DriverRefused, match="kernel"):
-        words(files=Files(console_log="/c"))
-
-
 def test_a_network_that_this_driver_has_not_is_refused() -> None:
     with pytest.raises(DriverRefused, match="bridge"):
         words(a_boot(UID, Path("/k"), attachment=Attachment(mode="bridge")))
@@ -177,6 +172,50 @@ def test_the_guest_is_told_who_it_is() -> None:
         "console=ttyS0 volant.name=web-1 volant.ip=10.0.2.15/24 volant.gw=10.0.2.2 volant.address=127.88.0.10"
         " volant.port=80 quiet panic=-1"
     )
+
+
+def test_the_guest_is_told_all_of_its_network() -> None:
+    attachment = Attachment(
+        mode="bridge",
+        address="10.127.0.5",
+        guest_address="10.127.0.5/22",
+        gateway="10.127.0.1",
+        guest_address6="fd00::5/64",
+        gateway6="FD00::1",
+        dns=("9.9.9.9", "2620:fe::fe"),
+        mtu=1400,
+        forwards=(Forward(host_address="10.127.0.5", host_port=80, guest_port=80),),
+    )
+    assert kernel_cmdline(a_boot(UID, Path("/k"), attachment=attachment)) == (
+        "console=ttyS0 volant.name=web-1 volant.ip=10.127.0.5/22 volant.gw=10.127.0.1 volant.ip6=fd00::5/64"
+        " volant.gw6=fd00::1 volant.address=10.127.0.5 volant.dns=9.9.9.9,2620:fe::fe volant.mtu=1400 volant.port=80"
+    )
+
+
+def test_a_guest_of_a_network_that_is_not_ours_asks_for_its_address() -> None:
+    boot = a_boot(UID, Path("/k"), attachment=Attachment(mode="dhcp", mtu=1500))
+    assert kernel_cmdline(boot) == "console=ttyS0 volant.name=web-1 volant.ip=dhcp volant.mtu=1500"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"guest_address6": "fd00::5/64 init=/bin/sh"},
+        {"guest_address6": "fe80::1%a b/64"},
+        {"gateway6": "fe80::1%eth0 init=/bin/sh"},
+        {"gateway6": "10.0.2.2"},
+        {"guest_address6": "10.0.2.15/24"},
+        {"dns": ("9.9.9.9", "dns.example")},
+        {"dns": ("9.9.9.9,init=/bin/sh",)},
+        {"dns": ("fe80::1%x y",)},
+        {"mtu": 575},
+        {"mtu": 65536},
+    ],
+)
+def test_what_a_guest_is_told_of_its_network_is_parsed(changes: dict[str, Any]) -> None:
+    """B6, B7"""
+    with pytest.raises(DriverRefused):
+        kernel_cmdline(a_boot(UID, Path("/k"), attachment=replace(an_attachment(8080), **changes)))
 
 
 @pytest.mark.parametrize(

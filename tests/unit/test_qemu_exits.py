@@ -51,6 +51,19 @@ def test_a_taken_port_is_named() -> None:
     assert first_complaint(said) == "cannot publish 127.88.0.10:8080: the port is taken"
 
 
+def test_a_disk_that_is_in_use_is_told_by_its_name() -> None:
+    said = (
+        'qemu-system-x86_64: -blockdev {"driver":"qcow2","node-name":"disk-data","file":{"driver":"file"}}: '
+        'Failed to get "write" lock\nIs another process using the image [/proc/self/fd/18]?\n'
+    )
+    assert first_complaint(said) == "cannot use disk data: another process has it open"
+
+
+def test_a_complaint_does_not_repeat_its_option() -> None:
+    said = 'qemu-system-x86_64: -device {"driver":"x","a":{"b":"}: "}}: no such device\n'
+    assert first_complaint(said) == "no such device"
+
+
 def test_warnings_are_not_the_complaint() -> None:
     assert first_complaint("qemu-system-x86_64: warning: old\nqemu-system-x86_64: cannot\n") == "cannot"
 

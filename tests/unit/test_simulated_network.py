@@ -29,7 +29,7 @@ async def test_ports_are_published_on_the_address_of_the_vm(clock: VirtualClock)
     assert attached.mac == "52:54:7f:58:00:0a"
     assert attached.forwards[0] == Forward(host_address="127.88.0.10", host_port=8080, guest_port=8080)
     assert [forward.guest_port for forward in attached.forwards] == [8080, 22]
-    assert network.pool == "127.88.0.0/16"
+    assert network.pools == {"user": "127.88.0.0/16"}
 
 
 @virtual

@@ -76,7 +76,7 @@ async def test_an_exhausted_pool_says_so_and_recovers(tmp_path: Path) -> None:
 async def test_asking_twice_gives_the_same_address(tmp_path: Path) -> None:
     async with a_store(tmp_path) as store:
 
-        def job(tx: Transaction) -> tuple[str, str]:
+        def job(tx: Transaction) -> tuple[str | None, str | None]:
             uid = tx.new_uid()
             both = tx.allocate_address(uid), tx.allocate_address(uid)
             tx.insert(a_vm(uid=uid, address=both[0]), CREATED)

@@ -79,7 +79,7 @@ def test_macs_are_stable_and_in_qemus_range() -> None:
 
 
 def test_the_pool_is_loopback() -> None:
-    assert a_network().pool == "127.88.0.0/16"
+    assert a_network().pools == {"user": "127.88.0.0/16"}
     assert a_network().mode == "user"
 
 

@@ -218,8 +218,22 @@ def test_a_guest_that_answers_again_is_ready_again() -> None:
     assert replace(vm.status, conditions=()) == replace(running.status, conditions=())
 
 
-def test_a_guest_that_has_not_been_seen_to_run_may_take_its_time_to_answer() -> None:
-    assert step_of(a_vm(), an_instance("unknown"), now=NOW + 2) == Wait(2.0)
+def test_a_guest_that_does_not_answer_yet_is_on_its_way_up_until_it_is_late() -> None:
+    """V9, P12."""
+    silent = an_instance("unknown")
+    vm, step = report_of(a_vm(), silent, now=NOW + 2)
+    assert (ready_of(vm).status, ready_of(vm).reason, step.happening.type) == ("false", "Starting", "vm.updated")
+    assert (vm.status.pid, status_word(vm)) == (None, "starting")
+    assert step_of(vm, silent, now=NOW + 4) == Wait(2.0)
+    vm, _ = report_of(vm, silent, now=NOW + 6)
+    assert (ready_of(vm).status, ready_of(vm).reason) == ("unknown", "NotAnswering")
+
+
+def test_the_silence_of_a_second_guest_is_not_put_down_to_the_end_of_the_first() -> None:
+    """V9."""
+    vm = a_vm(status=crashed_status(failures=2))
+    vm, _ = report_of(vm, an_instance("unknown", pid=77, started_at=LATER), now=LATER + 1)
+    assert (ready_of(vm).reason, vm.status.next_restart_at, vm.status.failures) == ("Starting", None, 2)
 
 
 @pytest.mark.parametrize("started_at", [NOW - 60, NOW + 3600, None])

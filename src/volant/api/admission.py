@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from typing import TypeVar, cast
 
-from msgspec import UNSET, UnsetType
-
 from volant.api.call import Call
 from volant.errors import Conflict, Invalid, NotFound
 from volant.model.meta import Key, Kind, Misfit
 from volant.model.objects import Object
 from volant.model.plugin import Plugin
 from volant.model.requests import AskedConfig, resolve
-from volant.model.vm import NetworkMode, VMConfig
+from volant.model.vm import ANY_ADDRESS, VMConfig, settled
 from volant.store import Transaction
 
 O = TypeVar("O", bound=Object)  # noqa: E741 -- because it stands for Object
 
+API_ADDRESSES = frozenset({"127.0.0.1", ANY_ADDRESS})
+"""Where publishing the API's port would take it away from the API."""
 KIND_OF: dict[str, Kind] = {"VM": "VM", "Deployment": "Deployment", "Plugin": "Plugin"}
 
 
@@ -78,9 +78,31 @@ def does_not_fit(misfit: Misfit, at: str = "") -> Invalid:
     return Invalid(f"cannot accept {path}: {misfit}", fields=[{"path": path, "message": str(misfit)}])
 
 
-def attachable(call: Call, mode: NetworkMode | UnsetType | None, at: str = "/config") -> None:
-    """Raises Invalid for a network mode that this daemon does not have: a VM of it could never start."""
-    has = call.deps.network_mode
-    if mode not in (None, UNSET, "none", has):
-        message = f"this daemon has the network mode '{has}' (or 'none'); leave it out to get that"
-        raise does_not_fit(Misfit("/network/mode", message), at)
+def hosted(call: Call) -> None:
+    """Raises Conflict `kvm_required` where VMs are to be isolated by hardware and this host cannot."""
+    if call.deps.lacks_kvm:
+        raise Conflict(
+            "cannot make VMs here: they are to run under KVM (--require-kvm), and this host has none that works",
+            code="kvm_required",
+        )
+
+
+def attachable(call: Call, config: VMConfig, at: str = "/config") -> VMConfig:
+    """The config with its network mode settled.
+
+    Raises Invalid for a network that no VM can be given here, and for texts that no guest can be told.
+    """
+    config = settled(config, call.deps.network_mode)
+    try:
+        call.deps.check_told(config)
+    except Misfit as misfit:
+        raise does_not_fit(misfit, at) from None
+    try:
+        call.deps.check_network(config.network)
+    except Misfit as misfit:
+        raise does_not_fit(misfit, f"{at}/network") from None
+    for index, said in enumerate(config.network.publish):
+        if said.host_port == call.deps.api_port and said.host_ip in API_ADDRESSES:
+            taken = Misfit(f"/network/publish/{index}/host_port", f"{said.host_port} is the API's own")
+            raise does_not_fit(taken, at)
+    return config

@@ -14,6 +14,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from volant.api import config, deployments, documents, events, plugins, system, vms, waits, why
+from volant.api.apply import handlers as sets
+from volant.api.apply import manifests
+from volant.api.apply.asked import Apply
 from volant.api.bodies import Bodies
 from volant.api.call import Context
 from volant.api.deps import Deps
@@ -22,10 +25,13 @@ from volant.api.openapi import Contract
 from volant.api.stream import Streams
 from volant.api.system import DaemonHealth
 from volant.api.waiting import Waits
+from volant.model.apply.exported import ManifestView
+from volant.model.apply.outcome import ApplyView, SetView
 from volant.model.event import EventData, PastEvent
 from volant.model.patches import ConfigPatch
 from volant.model.plugin import Manifest
 from volant.model.queries import (
+    Applying,
     Chosen,
     ConfigHistoryQuery,
     DeploymentEventQuery,
@@ -33,6 +39,7 @@ from volant.model.queries import (
     DeploymentWaiting,
     DeploymentWriting,
     EventQuery,
+    Exporting,
     Force,
     LastEventsQuery,
     OpenAPIQuery,
@@ -60,6 +67,20 @@ from volant.model.views import (
 BASE = "/api/v1"
 
 PLUGIN = ("plugin_not_found", "plugin_deleting", "plugin_disabled")
+APPLIED = (
+    "field_conflict",
+    "set_conflict",
+    "vm_already_exists",
+    "deployment_already_exists",
+    "plugin_already_exists",
+    "vm_deleting",
+    "deployment_deleting",
+    "addresses_exhausted",
+    "port_taken",
+    "kvm_required",
+    "plugin_deleting",
+    "plugin_disabled",
+)
 STREAM = ("future_revision", "event_gone", "stopping", "too_many_streams")
 LEFT_VM = {200: VMView, 202: VMView}
 LEFT_DEPLOYMENT = {200: DeploymentView, 202: DeploymentView}
@@ -80,7 +101,7 @@ ROUTES: Mapping[str, Mapping[str, Method]] = {
             body=NewVM,
             gives=VMView,
             status=201,
-            errors=("vm_already_exists", "addresses_exhausted", *PLUGIN),
+            errors=("vm_already_exists", "addresses_exhausted", "port_taken", "kvm_required", *PLUGIN),
         ),
     },
     f"{BASE}/deployments/{{name}}": {
@@ -108,7 +129,7 @@ ROUTES: Mapping[str, Mapping[str, Method]] = {
             body=NewDeployment,
             gives=DeploymentView,
             status=201,
-            errors=("deployment_already_exists", *PLUGIN),
+            errors=("deployment_already_exists", "kvm_required", *PLUGIN),
         ),
     },
     f"{BASE}/vms/{{name}}/start": {
@@ -176,7 +197,7 @@ ROUTES: Mapping[str, Mapping[str, Method]] = {
             name="updateVMConfig",
             body=ConfigPatch,
             gives=ConfigView,
-            errors=("vm_deleting",),
+            errors=("vm_deleting", "addresses_exhausted", "port_taken"),
         ),
     },
     f"{BASE}/vms/{{name}}/config/history": {
@@ -247,6 +268,30 @@ ROUTES: Mapping[str, Mapping[str, Method]] = {
             gives=PluginView,
             errors=("plugin_deleting",),
         )
+    },
+    f"{BASE}/apply": {
+        "POST": Method(
+            sets.apply,
+            Applying,
+            name="applySet",
+            body=Apply,
+            gives=ApplyView,
+            errors=(*APPLIED, "plan_changed", "prune_unconfirmed", "plugin_in_use"),
+        )
+    },
+    f"{BASE}/manifests": {
+        "GET": Method(
+            manifests.list_manifests,
+            Exporting,
+            name="listManifests",
+            gives=list[ManifestView],
+            errors=("set_not_found",),
+        )
+    },
+    f"{BASE}/sets": {"GET": Method(sets.list_sets, name="listSets", gives=list[SetView])},
+    f"{BASE}/sets/{{name}}": {"GET": Method(sets.get_set, name="getSet", gives=SetView)},
+    f"{BASE}/sets/{{name}}/restore": {
+        "POST": Method(sets.restore, Applying, name="restoreSet", gives=ApplyView, errors=APPLIED)
     },
     f"{BASE}/system/info": {"GET": Method(system.get_info, name="getSystemInfo", gives=SystemInfo)},
     f"{BASE}/openapi": {"GET": Method(system.get_openapi, OpenAPIQuery, name="getOpenAPI", gives=dict[str, Any])},

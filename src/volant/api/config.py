@@ -19,7 +19,7 @@ from volant.api.call import Answer, Call, plain, shown
 from volant.api.writing import Manner, written
 from volant.model.history import changes
 from volant.model.meta import Key, Misfit
-from volant.model.patches import ConfigPatch, NetworkPatch, patched
+from volant.model.patches import ConfigPatch, patched
 from volant.model.plugin import Plugin
 from volant.model.queries import ConfigHistoryQuery, NoQuery, VMWriting
 from volant.model.requests import AskedConfig, resolve
@@ -45,14 +45,17 @@ async def update_vm_config(call: Call, query: VMWriting) -> Answer:
     config; `restart_required` says whether the running guest has another one.
     """
     patch = await call.body(ConfigPatch)
-    if isinstance(patch.network, NetworkPatch):
-        attachable(call, patch.network.mode, at="")
 
     def job(tx: Transaction) -> VM:
         vm = staying(tx, VM, call)
         config = _patched(tx, vm, patch)
+        if (config.network, config.cloud_init) != (vm.spec.config.network, vm.spec.config.cloud_init):
+            config = attachable(call, config, at="")
+        address = vm.spec.address
+        if config.network.mode != vm.spec.config.network.mode:
+            address = tx.allocate_address(vm.meta.uid, config.network.mode)
         happening = call.happening("vm.updated", reason="ConfigChanged", message=_in_words(vm.spec.config, config))
-        return tx.update_spec(vm, replace(vm.spec, config=config), happening)
+        return tx.update_spec(vm, replace(vm.spec, config=config, address=address), happening)
 
     return await written(call, query, job, Manner[VM](kind="VM", show=partial(_view, call.deps.network_mode)))
 
@@ -85,8 +88,11 @@ def _in_words(old: VMConfig, new: VMConfig) -> str:
 def _patched(tx: Transaction, vm: VM, patch: ConfigPatch) -> VMConfig:
     plugin = tx.find(Key("Plugin", vm.spec.plugin))
     # A plugin stays while VMs are made of it. A row without one still has a config that can be changed.
-    default = resolve(AskedConfig(), plugin.spec.manifest) if isinstance(plugin, Plugin) else VMConfig()
+    default, has_rootfs = VMConfig(), True
+    if isinstance(plugin, Plugin):
+        manifest = plugin.spec.manifest
+        default, has_rootfs = resolve(AskedConfig(), manifest), manifest.rootfs is not None
     try:
-        return patched(vm.spec.config, patch, default)
+        return patched(vm.spec.config, patch, default, has_rootfs=has_rootfs)
     except Misfit as misfit:
         raise does_not_fit(misfit) from None

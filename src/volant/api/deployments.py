@@ -12,14 +12,14 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from volant.api.admission import asked_for, attachable, resolved, staying, usable_plugin
+from volant.api.admission import asked_for, attachable, does_not_fit, hosted, resolved, staying, usable_plugin
 from volant.api.call import Answer, Call, Headers, encoded
 from volant.api.fields import chosen, media_of
 from volant.api.listings import of_deployments
 from volant.api.lists import listed
 from volant.api.writing import Manner, written
 from volant.model.deployment import FINALIZER, Deployment, DeploymentSpec
-from volant.model.meta import Meta
+from volant.model.meta import Meta, Misfit
 from volant.model.queries import Chosen, DeploymentQuery, DeploymentWriting
 from volant.model.requests import NewDeployment, Scale
 from volant.model.views import DeploymentView
@@ -61,10 +61,14 @@ async def create(call: Call, query: DeploymentWriting) -> Answer:
     on.
     """
     asked = await call.body(NewDeployment)
-    attachable(call, asked.config.network.mode)
+    if asked.config.network.publish:
+        raise does_not_fit(Misfit("/network/publish", "a place on the host is one VM's, and these are many"), "/config")
+
+    hosted(call)
 
     def job(tx: Transaction) -> Deployment:
-        plugin = usable_plugin(tx, asked.plugin)
+        config = resolved(asked.config, usable_plugin(tx, asked.plugin))
+        attachable(call, config)
         meta = Meta(
             name=asked.name,
             uid=tx.new_uid(),
@@ -76,7 +80,7 @@ async def create(call: Call, query: DeploymentWriting) -> Answer:
         spec = DeploymentSpec(
             plugin=asked.plugin,
             replicas=asked.replicas,
-            config=resolved(asked.config, plugin),
+            config=config,
             restart_policy=asked.restart_policy,
             labels=asked.labels,
         )

@@ -19,7 +19,7 @@ from volant.model.document import spelt_out
 from volant.model.meta import Meta
 from volant.model.plugin import FINALIZER, Manifest, Plugin, PluginSpec
 from volant.model.queries import Chosen, PluginQuery, PluginWriting
-from volant.model.requests import Enable
+from volant.model.requests import AskedConfig, Enable, resolve
 from volant.model.views import PluginView
 from volant.model.wire import plugin_view
 from volant.store import Rows, Transaction
@@ -51,8 +51,7 @@ async def install(call: Call, query: PluginWriting) -> Answer:
     Answers at once, while its artifacts are still to be fetched; `?wait=ready` answers when they are in the cache.
     """
     manifest = await call.body(Manifest, spelt_out)
-    if manifest.network is not None:
-        attachable(call, manifest.network.mode, "")
+    attachable(call, resolve(AskedConfig(), manifest), "")
 
     def job(tx: Transaction) -> Plugin:
         meta = Meta(

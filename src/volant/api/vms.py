@@ -11,7 +11,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from volant.api.admission import asked_for, attachable, resolved, staying, usable_plugin
+from volant.api.admission import asked_for, attachable, hosted, resolved, staying, usable_plugin
 from volant.api.call import Answer, Call, shown_bytes
 from volant.api.fields import chosen, media_of
 from volant.api.listings import of_vms
@@ -56,17 +56,18 @@ async def create(call: Call, query: VMWriting) -> Answer:
     that it gets is its own until it is deleted. What `resources` leaves out is the plugin's.
     """
     asked = await call.body(NewVM)
-    attachable(call, asked.config.network.mode)
+
+    hosted(call)
 
     def job(tx: Transaction) -> VM:
-        plugin = usable_plugin(tx, asked.plugin)
+        config = attachable(call, resolved(asked.config, usable_plugin(tx, asked.plugin)))
         uid = tx.new_uid()
         spec = VMSpec(
             plugin=asked.plugin,
-            config=resolved(asked.config, plugin),
+            config=config,
             restart_policy=asked.restart_policy,
             grace_s=asked.grace_s,
-            address=tx.allocate_address(uid),
+            address=tx.allocate_address(uid, config.network.mode),
         )
         vm = VM(meta=_new_meta(asked, uid, tx.now), spec=spec)
         return tx.insert(vm, call.happening("vm.created"))

@@ -7,27 +7,20 @@ no such object; 64 the command line is wrong. Scripts may lean on it, and may ta
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import click
-import httpx2
+import msgspec
 
+from volant.cli.ending import GONE
+from volant.cli.options import reaching
 from volant.cli.terminal import plain
-from volant.config import default_data_dir, variable
-from volant.errors import VolantError
 
 KINDS: Mapping[str, str] = {"vm": "vms", "deployment": "deployments", "plugin": "plugins"}
 STATUS: Mapping[str, int] = {"ready": 0, "by_itself": 1, "not_by_itself": 2}
-GONE = 3
-USAGE = 64
-"""What sysexits.h calls a wrong command line: click's own 2 has a meaning here."""
-ANSWER_S = 10.0
-DEFAULT = "http://127.0.0.1:8080"
+NOT_FOUND = 404
 
 OUTLOOKS: Mapping[str, str] = {
     "ready": "It is ready.",
@@ -36,29 +29,11 @@ OUTLOOKS: Mapping[str, str] = {
 }
 
 
-class Misused(click.UsageError):
-    """The command line is wrong."""
-
-    exit_code = USAGE
-
-
-class Asked(click.Command):
-    """A command whose wrong use is told apart from what it has to say."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """As click does, with another exit status."""
-        try:
-            return super().parse_args(ctx, args)
-        except click.UsageError as error:
-            raise Misused(error.format_message(), ctx) from error
-
-
-@click.command(cls=Asked)
+@click.command()
 @click.argument("words", nargs=-1, metavar="[vm|deployment|plugin] NAME")
-@click.option("--url", envvar="VOLANT_URL", help=f"The daemon: that of --data-dir, or {DEFAULT}.")
-@click.option("--data-dir", envvar=variable("data_dir"), metavar="DIR", help="Where the daemon says its address.")
 @click.option("--json", "as_json", is_flag=True, help="The answer of the API as it is.")
-def why(words: tuple[str, ...], url: str | None, data_dir: str | None, *, as_json: bool) -> None:
+@reaching
+def why(url: str, words: tuple[str, ...], *, as_json: bool) -> None:
     """Say why a VM, deployment or plugin is not ready, and when it is tried again.
 
     Without a kind, the first object of that name: a VM, else a deployment, else a plugin.
@@ -66,7 +41,6 @@ def why(words: tuple[str, ...], url: str | None, data_dir: str | None, *, as_jso
     Exit status: 0 ready, 1 not yet (or no daemon), 2 not unless somebody acts, 3 no such object, 64 wrong usage.
     """
     kinds, name = _asked(words)
-    url = (url or _announced(data_dir) or DEFAULT).rstrip("/")
     found = _find(url, kinds, name)
     if found is None:
         click.echo(f"there is no {' or '.join(kinds)} {name}", err=True)
@@ -93,44 +67,23 @@ def _asked(words: tuple[str, ...]) -> tuple[list[str], str]:
             return list(KINDS), name
         case (kind, name) if kind in KINDS:
             return [kind], name
-    raise Misused(f"expected a NAME, or one of {', '.join(KINDS)} and a NAME")
-
-
-def _announced(data_dir: str | None) -> str | None:
-    """Where the daemon of that directory listens, if it says so."""
-    environ = os.environ  # noqa: TID251  the command line is where it enters
-    directory = Path(data_dir) if data_dir else default_data_dir(os.geteuid(), environ)
-    try:
-        return (directory / "api.url").read_text(encoding="utf-8").strip() or None
-    except (OSError, UnicodeDecodeError):
-        return None
+    raise click.UsageError(f"expected a NAME, or one of {', '.join(KINDS)} and a NAME")
 
 
 def _find(url: str, kinds: list[str], name: str) -> dict[str, Any] | None:
-    with httpx2.Client(base_url=f"{url}/api/v1", timeout=ANSWER_S, trust_env=False) as api:
+    from volant.client import ApiError, Client
+
+    with Client(url) as client:
         for kind in kinds:
-            answer = _get(api, url, f"/{KINDS[kind]}/{_quoted(name)}/why")
-            if answer.status_code != httpx2.codes.NOT_FOUND:
-                return _read(answer, url)
+            try:
+                found = getattr(client, KINDS[kind]).why(name)
+            except ApiError as error:
+                if error.status != NOT_FOUND:
+                    raise
+            else:
+                said: dict[str, Any] = msgspec.to_builtins(found)
+                return said
     return None
-
-
-def _get(api: httpx2.Client, url: str, path: str) -> httpx2.Response:
-    try:
-        return api.get(path)
-    except (httpx2.TransportError, httpx2.InvalidURL) as exc:
-        raise VolantError(f"cannot reach the daemon at {url}: {exc}. Is it running? Use --url or VOLANT_URL.") from None
-
-
-def _read(answer: httpx2.Response, url: str) -> dict[str, Any]:
-    try:
-        body: dict[str, Any] = answer.json()
-        if answer.is_success and "chain" in body:
-            return body
-        said = body.get("error", "")
-    except (ValueError, AttributeError):
-        said = ""
-    raise VolantError(f"cannot ask {url}: it answered {answer.status_code} {plain(said)}".rstrip())
 
 
 def _when(link: Mapping[str, Any], at: datetime) -> str:
@@ -160,8 +113,3 @@ def _event(event: Mapping[str, Any]) -> str:
 
 def _instant(text: str) -> datetime:
     return datetime.fromisoformat(text)
-
-
-def _quoted(name: str) -> str:
-    """One step of a path, whatever is in it: dots too, which would otherwise lead elsewhere."""
-    return quote(name, safe="").replace(".", "%2E") or "%20"

@@ -15,6 +15,7 @@ A daemon that another one has taken the data directory from ends in the same ord
     facts    what `system/info` says
     standings  what controllers know of an object, for whoever asks why
     documents  where the OpenAPI documents of guests are got from
+    guests   what guests are told, and what their disks may be
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from volant.daemon import health, holder, parts
 from volant.daemon.documents import Documents
 from volant.daemon.engine import Engine
 from volant.daemon.facts import build, facts
+from volant.daemon.guests import check_artifact, check_told, seed_of
 from volant.daemon.server import Server, bind, url_of
 from volant.daemon.standings import Standings
 from volant.drivers import Network
@@ -94,7 +96,8 @@ def _allow_descriptors() -> None:
 async def _serve(settings: Settings, sock: socket.socket) -> int:
     clock, rng = SystemClock(), random.Random()  # noqa: S311  spreads retries; no secret hangs on it
     bus = Bus()
-    hypervisor, network, prober, pages = await parts.drivers(settings, clock, rng)
+    port = sock.getsockname()[1]
+    hypervisor, network, disks, prober, pages = await parts.drivers(settings, clock, rng, api_port=port)
     cache = parts.cache(settings, clock)
     await cache.sweep()
     store = _open_store(settings, bus, clock, network)
@@ -103,7 +106,10 @@ async def _serve(settings: Settings, sock: socket.socket) -> int:
         bus=bus,
         hypervisor=hypervisor,
         network=network,
+        disks=disks,
         prober=prober,
+        seed=seed_of,
+        check_artifact=check_artifact,
         cache=cache,
         clock=clock,
         rng=rng,
@@ -125,6 +131,10 @@ async def _serve(settings: Settings, sock: socket.socket) -> int:
             document=Documents(pages, cache.path).of,
             facts=Standings(engine, store, clock, cache.progress).of,
             network_mode=network.mode,
+            check_network=network.check,
+            check_told=check_told,
+            lacks_kvm=settings.require_kvm and hypervisor.info.accelerator == "tcg",
+            api_port=port,
             allowed_hosts=settings.allowed_host,
         )
     )
@@ -152,8 +162,16 @@ def _hesitation_s(store: Store) -> float:
 def _open_store(settings: Settings, bus: Bus, clock: SystemClock, network: Network) -> Store:
     kept = StoreSettings(event_keep=settings.event_keep, event_keep_s=settings.event_keep_days * 86400)
     path = settings.data_dir / "volant.db"
-    pool = settings.pool or network.pool
-    return Store.open(path, bus=bus, clock=clock, uids=random_uid, pool=pool, settings=kept, holder=holder.myself())
+    return Store.open(
+        path,
+        bus=bus,
+        clock=clock,
+        uids=random_uid,
+        pool=network.pools,
+        mode=network.mode,
+        settings=kept,
+        holder=holder.myself(),
+    )
 
 
 async def _run_until_signalled(engine: Engine, server: Server, sock: socket.socket, url_file: Path) -> None:

@@ -2,6 +2,7 @@
 
     bus ──batch──▶ concerns(event) ──▶ keys ──▶ each controller's queue
     hypervisor ──"look at uid X"──▶ the VM controller's queue
+    network ──"look at uid X"──▶ the network controller's queue
     resync ──▶ every queue
 
 Everything that a daemon is but for its HTTP server: the simulation runs this very object in virtual time. No controller
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,13 +23,17 @@ from volant.clock import Clock, Instant
 from volant.controllers.deployment import DeploymentReconciler
 from volant.controllers.garbage import GarbageCollector
 from volant.controllers.health import HealthReconciler
+from volant.controllers.network import NetworkReconciler
 from volant.controllers.plugin import PluginReconciler
+from volant.controllers.plugin.reconciler import anything_goes
 from volant.controllers.vm import VMReconciler
+from volant.controllers.vm.files import nothing_told
 from volant.daemon.storewatch import StoreWatch
-from volant.drivers import BEAT_S, Hypervisor, Network, Prober
+from volant.drivers import BEAT_S, Attachment, Disks, Hypervisor, Network, Prober
 from volant.errors import VolantError
 from volant.model.event import Committed
 from volant.model.meta import Kind
+from volant.model.plugin import Source
 from volant.model.vm import VM
 from volant.reconcile import Beat, Controller, ControllerStats, Gate, Health, Outcome, supervise
 from volant.reconcile.effects import Effects
@@ -40,6 +45,7 @@ log = logger("volant.daemon")
 VM_WORKERS = 16
 PLUGIN_WORKERS = 64
 """A turn lasts as long as a download: slow servers must not keep other plugins waiting."""
+NETWORK_WORKERS = 4
 PROBE_WORKERS = 256
 """A probe of a guest that does not answer holds a worker for its whole timeout, and is all that its worker does."""
 DOWNLOAD_S = 1800.0
@@ -96,17 +102,23 @@ class Engine:
         bus: Bus,
         hypervisor: Hypervisor,
         network: Network,
+        disks: Disks,
         cache: Cache,
         clock: Clock,
         rng: random.Random,
         node: str,
         prober: Prober | None = None,
+        seed: Callable[[VM, Attachment], Awaitable[bytes]] = nothing_told,
+        check_artifact: Callable[[Source, Path], None] = anything_goes,
         effects: Effects | None = None,
         quarantine_s: float = 30.0,
         hesitation_s: float = 0.0,
         alarm_mb: int = DATABASE_ALARM_MB,
     ) -> None:
         """Without `prober` nobody is probed: a guest whose plugin has a health check does not become ready.
+
+        `seed` makes the disk that tells a guest what its config says; `check_artifact` raises ArtifactRefused for a
+        file that no guest may be made of.
 
         `hesitation_s` passes before the first look, where a predecessor may still have to find out that it is none of
         its business any more. `alarm_mb` is how large the database may become before that is said.
@@ -129,6 +141,8 @@ class Engine:
             store=store,
             hypervisor=hypervisor,
             network=network,
+            disks=disks,
+            seed=seed,
             artifact_path=cache.path,
             clock=clock,
             node=node,
@@ -138,6 +152,7 @@ class Engine:
             store=store,
             hypervisor=hypervisor,
             network=network,
+            disks=disks,
             files=cache,
             clock=clock,
             quarantine_s=quarantine_s,
@@ -146,9 +161,15 @@ class Engine:
         self._wired: list[tuple[Reconciler, Controller[Any]]] = []
         self.vms = self._wire("vm", vms, workers=VM_WORKERS, timeout_s=120.0)
         self._wire("deployment", DeploymentReconciler(store=store, clock=clock, effects=effects), workers=4)
-        self.plugins = PluginReconciler(store=store, cache=cache, clock=clock, effects=effects)
+        self.plugins = PluginReconciler(store=store, cache=cache, clock=clock, check=check_artifact, effects=effects)
         self._wire("plugin", self.plugins, workers=PLUGIN_WORKERS, timeout_s=DOWNLOAD_S)
         self._wire("garbage", garbage, workers=1, resync_s=SWEEP_S)
+        self._networks: Controller[Any] | None = None
+        if network.is_watched:
+            attachments = NetworkReconciler(
+                store=store, network=network, hypervisor=hypervisor, clock=clock, effects=effects
+            )
+            self._networks = self._wire("network", attachments, workers=NETWORK_WORKERS, timeout_s=60.0)
         self._probes: HealthReconciler | None = None
         if prober is not None:
             self._probes = HealthReconciler(store=store, prober=prober, clock=clock, effects=effects)
@@ -179,7 +200,7 @@ class Engine:
 
     def concerned(self, kind: Kind) -> list[Controller[Any]]:
         """The controllers that look at objects of a kind, that of the kind itself first."""
-        names = [kind.lower(), *(["health"] if kind == "VM" else [])]
+        names = [kind.lower(), *(["health", "network"] if kind == "VM" else [])]
         return [controller for name in names for controller in self.controllers if controller.name == name]
 
     def last_check(self, vm: VM) -> Instant | None:
@@ -212,7 +233,8 @@ class Engine:
                 tasks.create_task(controller.drain(deadline_s))
 
     def _watchers(self) -> Sequence[tuple[str, Callable[[Beat], Any]]]:
-        return (("hypervisor", self._watch_hypervisor), ("store", self.store_watch.watch))
+        network = (("network", self._watch_network),) if self._networks is not None else ()
+        return (("hypervisor", self._watch_hypervisor), *network, ("store", self.store_watch.watch))
 
     def _heard(self, batch: Sequence[Committed]) -> None:
         for reconciler, controller in self._wired:
@@ -251,3 +273,10 @@ class Engine:
             found = self.store.find_uid(uid) if uid is not None else None
             if found is not None:
                 self.vms.add(found.meta.key)
+
+    async def _watch_network(self, beat: Beat) -> None:
+        async for uid in self.network.watch():
+            beat()
+            found = self.store.find_uid(uid) if uid is not None else None
+            if found is not None and self._networks is not None:
+                self._networks.add(found.meta.key)

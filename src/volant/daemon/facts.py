@@ -64,4 +64,5 @@ def facts(info: HypervisorInfo, network: Network, made: Build) -> SystemFacts:
         isolation=info.isolation,
         network=network.mode,
         detail=info.detail,
+        confinement=info.confinement,
     )

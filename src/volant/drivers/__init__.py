@@ -14,7 +14,7 @@ Adapters live beside this file, one folder or file each, and are chosen by `daem
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -22,8 +22,10 @@ from msgspec import Struct
 
 from volant.clock import Instant, Uid
 from volant.model.health import ProbeOutcome
-from volant.model.vm import Booted, Exit, NetworkMode
+from volant.model.vm import Booted, Egress, Exit, NetworkConfig, NetworkMode
 
+AS_IT_IS = NetworkConfig()
+"""What somebody asks for who asks for nothing."""
 BEAT_S = 10.0
 """How often a watch gives a sign of life at least."""
 
@@ -43,22 +45,63 @@ class Forward(Struct, frozen=True, kw_only=True):
 class Attachment(Struct, frozen=True, kw_only=True):
     """How one VM is on the network: pure data, computed from the VM's address by `Network.attachment`.
 
-    `address` is what users see as the VM's `ip`. `guest_address` (CIDR) and `gateway` are what the guest configures.
+    `address` is what users see as the VM's `ip`. `guest_address` (CIDR) and `gateway` are what the guest configures;
+    with mode dhcp both are None and the guest asks for them. `forwards` are the ways to the guest's ports: those at
+    `address` itself come first; on a bridge these need nothing to be made for them.
+
+    `bridge` is what the VM's `tap` is a port of (modes bridge and dhcp). `egress` is what may leave through it.
     """
 
     mode: NetworkMode
     address: str | None = None
     guest_address: str | None = None
     gateway: str | None = None
+    guest_address6: str | None = None
+    gateway6: str | None = None
+    dns: tuple[str, ...] = ()
     mac: str | None = None
+    mtu: int | None = None
+    bridge: str | None = None
+    tap: str | None = None
+    egress: Egress = "deny"
     forwards: tuple[Forward, ...] = ()
+
+
+class DiskSpec(Struct, frozen=True, kw_only=True):
+    """A disk that a VM is to have. `base` is the image that it begins as (a file of the cache), None for an empty one.
+
+    `size_mb` None: as large as `base`. `base_digest` names the content of `base`: a disk keeps the base it was made of.
+    """
+
+    name: str
+    size_mb: int | None = None
+    base: Path | None = None
+    base_format: Literal["raw", "qcow2"] | None = None
+    base_digest: str | None = None
+
+
+class DiskFile(Struct, frozen=True, kw_only=True):
+    """A disk that is there: `path` is a qcow2 file of the VM's own, over `base` (read-only) where it has one."""
+
+    name: str
+    path: Path
+    base: Path | None = None
+    base_format: Literal["raw", "qcow2"] | None = None
+
+
+class VMFiles(Struct, frozen=True, kw_only=True):
+    """What `Disks.ensure` found or made, in the order it was asked for."""
+
+    disks: tuple[DiskFile, ...] = ()
+    seed: Path | None = None
 
 
 class Boot(Struct, frozen=True, kw_only=True):
     """Everything needed to start one guest; written beside the process so that it can be found again.
 
     `cmdline` is the plugin's kernel command line; the driver adds console, addresses and name. `booted` is what the
-    status will report as the running config. Paths are files of the artifact cache, read-only for the VMM.
+    status will report as the running config. `kernel` and `initramfs` are files of the artifact cache, read-only for
+    the VMM; without a kernel the disk named `root` boots itself. `seed` is a small read-only disk for cloud-init.
     """
 
     uid: Uid
@@ -67,7 +110,8 @@ class Boot(Struct, frozen=True, kw_only=True):
     attachment: Attachment
     kernel: Path | None = None
     initramfs: Path | None = None
-    rootfs: Path | None = None
+    disks: tuple[DiskFile, ...] = ()
+    seed: Path | None = None
     cmdline: str = ""
 
 
@@ -91,13 +135,17 @@ class Instance(Struct, frozen=True, kw_only=True):
 
 
 class HypervisorInfo(Struct, frozen=True, kw_only=True):
-    """What starts guests here. TCG is no isolation boundary, so `isolation` is `none` with it."""
+    """What starts guests here. TCG is no isolation boundary, so `isolation` is `none` with it.
+
+    `confinement` says, for people, what else keeps a VMM in its place: which user it is, which control group holds.
+    """
 
     name: Literal["qemu", "simulated"]
     accelerator: Accelerator
     isolation: Isolation
     version: str
     detail: str = ""
+    confinement: dict[str, str] = {}
 
 
 class Hypervisor(Protocol):
@@ -135,6 +183,13 @@ class Hypervisor(Protocol):
         """Remove every file an ended instance left. Refuses (DriverUnavailable) while its process lives."""
         ...
 
+    async def reattach(self, uid: Uid, attachment: Attachment) -> None:
+        """Give a running guest the new tap that stands where its own was deleted. The guest is not disturbed.
+
+        Harmless when it has its tap, has none or does not run. DriverUnavailable when it cannot be given one now.
+        """
+        ...
+
     def watch(self) -> AsyncIterator[Uid | None]:
         """Uids worth a look, as they come up: an exit is reported within milliseconds. Hints, never facts.
 
@@ -157,16 +212,34 @@ class Network(Protocol):
         ...
 
     @property
-    def pool(self) -> str:
-        """The IPv4 network (CIDR) that addresses are handed out from."""
+    def pools(self) -> Mapping[NetworkMode, str]:
+        """The modes that VMs may have besides `none`, each with the IPv4 network (CIDR) of its addresses.
+
+        An empty network: addresses of that mode are not ours to hand out (dhcp).
+        """
         ...
 
-    def attachment(self, uid: Uid, address: str | None, ports: tuple[int, ...]) -> Attachment:
-        """How a VM with that address, exposing those guest ports, is attached. Pure."""
+    @property
+    def is_watched(self) -> bool:
+        """Whether what `ensure` makes can be taken away under a running guest, and somebody has to look after it."""
+        ...
+
+    def check(self, asked: NetworkConfig) -> None:
+        """Raise Misfit, with the path below `/network`, for what no VM can be given here. Pure."""
+        ...
+
+    def attachment(
+        self, uid: Uid, address: str | None, ports: tuple[int, ...], asked: NetworkConfig = AS_IT_IS
+    ) -> Attachment:
+        """How a VM with that address, exposing those guest ports, is attached. Pure. DriverRefused where it cannot."""
         ...
 
     async def ensure(self, uid: Uid, attachment: Attachment) -> None:
         """Make it so, or raise. DriverUnavailable names what is in the way (a port that is taken, say)."""
+        ...
+
+    async def is_attached(self, uid: Uid, attachment: Attachment) -> bool:
+        """Whether all that `ensure` makes is there, from one look at the host. Changes nothing."""
         ...
 
     async def ensure_absent(self, uid: Uid) -> None:
@@ -177,8 +250,32 @@ class Network(Protocol):
         """The uids that something on the host is made for."""
         ...
 
+    def watch(self) -> AsyncIterator[Uid | None]:
+        """Uids whose attachment was changed by somebody else; None as a sign of life, as of `Hypervisor.watch`."""
+        ...
+
     async def close(self) -> None:
         """Let go of descriptors. What was made stays."""
+        ...
+
+
+class Disks(Protocol):
+    """The port to whatever keeps the disks of VMs: files that outlive guests and daemons and go with the VM."""
+
+    async def ensure(self, uid: Uid, wanted: tuple[DiskSpec, ...], seed: bytes | None) -> VMFiles:
+        """Have each disk, and a fresh seed of exactly those bytes. What exists keeps its content and only ever grows.
+
+        A disk that is not wanted any more stays until the VM goes. DriverRefused for one that would have to shrink or
+        that was made of another base, DriverUnavailable when the host cannot now (a full disk, say).
+        """
+        ...
+
+    async def ensure_absent(self, uid: Uid) -> None:
+        """Remove every file of `uid`. Harmless when there is none."""
+        ...
+
+    async def observe(self) -> list[Uid]:
+        """The uids that files are kept for."""
         ...
 
 

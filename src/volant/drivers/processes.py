@@ -20,7 +20,7 @@ import functools
 import os
 import select
 import signal
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Container, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,7 +89,7 @@ def started_at(pid: int) -> Instant | None:
     return None
 
 
-def marks(prefix: str, *, owners: Collection[int], skip: Collection[int] = ()) -> dict[str, int]:
+def marks(prefix: str, *, owners: Container[int], skip: Collection[int] = ()) -> dict[str, int]:
     """Every living process with a mark that starts with `prefix`, as mark -> pid. `skip` are pids not to look at.
 
     One read a process. Of two processes with one mark the older is given; the other comes up when that one is gone.
@@ -102,7 +102,7 @@ def marks(prefix: str, *, owners: Collection[int], skip: Collection[int] = ()) -
     return found
 
 
-def is_ours(pid: int, mark: str, *, owners: Collection[int]) -> bool:
+def is_ours(pid: int, mark: str, *, owners: Container[int]) -> bool:
     """Whether a living process with that pid carries exactly that mark, leads its session, and runs as one of `owners`.
 
     The mark alone would not do: a debugger started with a copy of the command line has it too, and anybody may put
@@ -118,7 +118,7 @@ def is_ours(pid: int, mark: str, *, owners: Collection[int]) -> bool:
     return is_owned and _mark(pid, mark.encode()) == mark
 
 
-def open_ours(pid: int, mark: str, *, owners: Collection[int], expected: Identity | None = None) -> int | None:
+def open_ours(pid: int, mark: str, *, owners: Container[int], expected: Identity | None = None) -> int | None:
     """A handle (pidfd) to the living process that has `pid` now, if it is ours and the `expected` one; otherwise None.
 
     The caller closes the handle.
@@ -163,6 +163,15 @@ def collect(handle: int) -> int | None:
     if ended is None:
         return None
     return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+
+
+def users() -> set[int]:
+    """The (effective) uids of all processes. One look at each."""
+    found = set()
+    for pid in _pids():
+        with contextlib.suppress(OSError):
+            found.add((_PROC / str(pid)).stat().st_uid)
+    return found
 
 
 def listener(address: str, port: int) -> tuple[int, str] | None:

@@ -18,12 +18,14 @@ import errno
 import hashlib
 import ipaddress
 import socket
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
-from volant.clock import Uid
-from volant.drivers import Attachment, Forward, processes
+from volant.clock import Clock, SystemClock, Uid
+from volant.drivers import AS_IT_IS, BEAT_S, Attachment, Forward, processes
 from volant.errors import DriverUnavailable
-from volant.model.vm import NetworkMode
+from volant.model.meta import Misfit
+from volant.model.vm import NetworkConfig, NetworkMode
 
 POOL = "127.88.0.0/16"
 GUEST_ADDRESS = "10.0.2.15/24"
@@ -63,7 +65,8 @@ def published(ports: tuple[int, ...], first_free: int) -> dict[int, int]:
 class UserNetwork:
     """The port `Network`, by QEMU's user network. `first_unprivileged` is the host's own when left out."""
 
-    def __init__(self, *, pool: str = POOL, first_unprivileged: int | None = None) -> None:
+    def __init__(self, *, pool: str = POOL, first_unprivileged: int | None = None, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
         self._pool = ipaddress.IPv4Network(pool)
         self._first_unprivileged = first_unprivileged_port() if first_unprivileged is None else first_unprivileged
 
@@ -73,16 +76,39 @@ class UserNetwork:
         return "user"
 
     @property
-    def pool(self) -> str:
+    def pools(self) -> Mapping[NetworkMode, str]:
         """The loopback addresses that VMs get."""
-        return str(self._pool)
+        return {"user": str(self._pool)}
 
-    def attachment(self, uid: Uid, address: str | None, ports: tuple[int, ...]) -> Attachment:
-        """Guest 10.0.2.15 behind `address`; without an address nothing is published. Pure."""
+    @property
+    def is_watched(self) -> bool:
+        """Nothing is made."""
+        return False
+
+    def check(self, asked: NetworkConfig) -> None:
+        """Nothing but the guest's own clients can be had here: Misfit for any other egress.
+
+        The name of a bridge is kept for the day that the mode is another, and means nothing here.
+        """
+        if asked.egress not in (None, "deny"):
+            raise Misfit("/egress", "the user network can only 'deny': opened, it leads to the host's own services")
+        for at, said in enumerate(asked.publish):
+            if said.host_port < self._first_unprivileged:
+                message = f"expected {self._first_unprivileged} or more: lower ports are for the privileged"
+                raise Misfit(f"/publish/{at}/host_port", message)
+
+    def attachment(
+        self, uid: Uid, address: str | None, ports: tuple[int, ...], asked: NetworkConfig = AS_IT_IS
+    ) -> Attachment:
+        """Guest 10.0.2.15 behind `address`; without an address only what is asked for is published. Pure."""
         forwards: tuple[Forward, ...] = ()
         if address is not None:
             places = published(ports, self._first_unprivileged).items()
             forwards = tuple(Forward(host_address=address, host_port=to, guest_port=port) for port, to in places)
+        forwards += tuple(
+            Forward(host_address=said.host_ip, host_port=said.host_port, guest_port=said.guest_port)
+            for said in asked.publish
+        )
         return Attachment(
             mode="user",
             address=address,
@@ -98,6 +124,16 @@ class UserNetwork:
             obstacle = _obstacle(forward.host_address, forward.host_port)
             if obstacle is not None:
                 await asyncio.to_thread(_refuse, uid, forward, obstacle)
+
+    async def is_attached(self, uid: Uid, attachment: Attachment) -> bool:
+        """Always: nothing is made beside the VMM that could be taken away."""
+        return True
+
+    async def watch(self) -> AsyncGenerator[Uid | None, None]:
+        """Signs of life only: there is nothing that anybody could change."""
+        while True:
+            yield None
+            await self._clock.sleep(BEAT_S)
 
     async def ensure_absent(self, uid: Uid) -> None:
         """Nothing was made: the ports are the VMM's own and go with it."""

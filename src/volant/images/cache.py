@@ -73,7 +73,8 @@ class ArtifactCache:
     ) -> None:
         self._root = root
         self._files = root / "sha256"
-        self._source = source or Fetcher(policy or FetchPolicy(), clock=clock)
+        self._policy = policy or FetchPolicy()
+        self._source = source or Fetcher(self._policy, clock=clock)
         self._flights: dict[tuple[str, str | None], _Flight] = {}
         self._scratch: set[Path] = set()
         try:
@@ -108,6 +109,7 @@ class ArtifactCache:
         known = self._find(checksum) if checksum is not None else None
         if known is not None:
             return known
+        self._policy.check(url, checksum)
         key = (url, checksum)
         while (flight := self._flights.get(key)) is not None:
             await flight.is_over.wait()
@@ -178,6 +180,7 @@ class ArtifactCache:
         digest = hashlib.sha256()
 
         def take(chunk: bytes) -> None:
+            self._check_room(url, file, len(chunk))
             digest.update(chunk)
             file.write(chunk)
 
@@ -190,6 +193,13 @@ class ArtifactCache:
         file.flush()
         await asyncio.to_thread(os.fsync, file.fileno())
         return digest.hexdigest(), file.tell()
+
+    def _check_room(self, url: str, file: BinaryIO, size: int) -> None:
+        disk, spare = os.fstatvfs(file.fileno()), self._policy.spare_bytes
+        if disk.f_bavail * disk.f_frsize < spare + size:
+            raise ArtifactUnavailable(
+                f"cannot keep {shown(url)} in the cache: less than {spare >> 20} MiB would be left on its disk"
+            )
 
     def _drop(self, scratch: Path) -> None:
         with contextlib.suppress(OSError):  # because the next sweep removes what stays

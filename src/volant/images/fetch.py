@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from pathlib import Path
+from typing import Literal
 
 from msgspec import Struct
 
@@ -25,15 +26,28 @@ from volant.images.local import fetch_file
 class FetchPolicy(Struct, frozen=True, kw_only=True):
     """What may be fetched. `allow`: hosts, addresses or networks that are not public; `roots`: for `file:`.
 
-    `total_s` bounds the whole fetch, `idle_s` the wait for the next bytes, `max_bytes` the size.
+    `checksums`: whether whoever names what comes over a network has to say its digest too. `total_s` bounds the whole
+    fetch, `idle_s` the wait for the next bytes, `max_bytes` the size. `spare_bytes` of the disk are not for artifacts:
+    others write to it too, the database among them.
     """
 
     allow: tuple[str, ...] = ()
     roots: tuple[Path, ...] = ()
     max_bytes: int = 16 << 30
+    spare_bytes: int = 256 << 20
     total_s: float = 1700.0
     idle_s: float = 30.0
     max_redirects: int = 5
+    checksums: Literal["required", "optional"] = "optional"
+
+    def check(self, url: str, checksum: str | None) -> None:
+        """Raises ArtifactRefused for what may not be fetched without a checksum, and has none."""
+        is_local = url.lower().startswith("file:")
+        if checksum is None and not is_local and self.checksums == "required":
+            raise ArtifactRefused(
+                f"cannot fetch {shown(url)} without a checksum: nothing would tell whether it is what was meant. "
+                "Add its sha256 to the manifest. The operator may do without (--artifact-checksums optional)."
+            )
 
 
 class Fetcher:

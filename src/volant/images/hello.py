@@ -2,7 +2,7 @@
 
 Beside the page it serves the OpenAPI document of what it serves, and its manifest says where.
 
-    kernel + busybox + hello_init.sh ──build_hello()──▶ out/{vmlinux, initramfs.gz, hello.json}
+    kernel + busybox + the init of all guests + hello.sh ──build_hello()──▶ out/{vmlinux, initramfs.gz, hello.json}
 
 `hello.json` is a manifest ready to be installed: its artifacts are `file:` URLs of its two neighbours, with their
 checksums. The kernel is `vmlinux` where it can be unpacked beforehand, else `vmlinuz`. The same kernel, busybox and
@@ -15,16 +15,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 from volant.errors import StartupError
-from volant.images.elf import is_static
-from volant.images.kernel import Kernel, Module, modules_in_order
-from volant.images.newc import Entry, character_device, directory, gzip_bytes, newc, regular, symlink
+from volant.images import guest
+from volant.images.guest import Workload
+from volant.images.kernel import Kernel
+from volant.images.newc import gzip_bytes, regular
 from volant.images.vmlinux import uncompressed
 
 VERSION: Final = "1.0.0"
@@ -32,12 +32,9 @@ PORT: Final = 8080
 MEMORY_MB: Final = 128
 DOCUMENT: Final = "/openapi.json"
 """Where the guest serves the description of itself."""
-AGENT_PORT: Final = "org.volant.agent.0"
-"""The virtio-serial port on which the guest obeys a line `shutdown` or `reboot`."""
-
-CMDLINE: Final = "quiet panic=-1 cryptomgr.notests no_timer_check tsc=reliable noreplace-smp"
-NETWORK_MODULES: Final = ("virtio_pci", "virtio_net")
-EXTRA_MODULES: Final = ("virtio_console", "button", "evdev")
+AGENT_PORT: Final = guest.AGENT_PORT
+CMDLINE: Final = guest.CMDLINE
+WORKLOAD: Final = Workload(argv=("sh", "/hello.sh"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ def build_hello(out_dir: Path, kernel: Kernel, busybox: Path) -> Built:
     """
     out = out_dir.absolute()
     try:
-        userland = gzip_bytes(hello_initramfs(kernel, _static_busybox(busybox)))
+        userland = gzip_bytes(hello_initramfs(kernel, guest.static_busybox(busybox)))
         packed = kernel.vmlinuz.read_bytes()
         bare = uncompressed(packed)
         out.mkdir(parents=True, exist_ok=True)
@@ -86,23 +83,9 @@ def hello_manifest(kernel: Path, initramfs: Path) -> dict[str, Any]:
 
 def hello_initramfs(kernel: Kernel, busybox: bytes) -> bytes:
     """The guest's whole userland as an archive, before compression."""
-    network = modules_in_order(kernel, NETWORK_MODULES)
-    loaded = {module.name for module in network}
-    extras = [module for module in modules_in_order(kernel, EXTRA_MODULES) if module.name not in loaded]
-    init = files("volant.images").joinpath("hello_init.sh").read_bytes()
-    return newc(
-        [
-            *(directory(name) for name in ("bin", "dev", "modules", "proc", "sys", "www")),
-            character_device("dev/console", 5, 1),
-            regular("bin/busybox", busybox, 0o755),
-            symlink("bin/sh", "busybox"),
-            *(regular(f"modules/{module.name}.ko", module.data) for module in (*network, *extras)),
-            _load_list("network", network),
-            _load_list("extras", extras),
-            regular("init", init, 0o755),
-            regular(f"www{DOCUMENT}", json.dumps(hello_document()).encode()),
-        ]
-    )
+    serve = files("volant.images").joinpath("hello.sh").read_bytes()
+    document = json.dumps(hello_document()).encode()
+    return guest.initramfs(kernel, busybox, [regular("hello.sh", serve), regular(f"www{DOCUMENT}", document)], WORKLOAD)
 
 
 def hello_document() -> dict[str, Any]:
@@ -119,21 +102,6 @@ def hello_document() -> dict[str, Any]:
 
 def _page(summary: str, media: str) -> dict[str, Any]:
     return {"summary": summary, "responses": {"200": {"description": "The page.", "content": {media: {}}}}}
-
-
-def _load_list(name: str, modules: Sequence[Module]) -> Entry:
-    return regular(f"modules/{name}", "".join(f"{module.name}.ko\n" for module in modules).encode())
-
-
-def _static_busybox(path: Path) -> bytes:
-    program = path.read_bytes()
-    try:
-        static = is_static(program)
-    except ValueError as error:
-        raise StartupError(f"cannot use {path} as the guest's userland: {error}") from error
-    if not static:
-        raise StartupError(f"cannot use {path} as the guest's userland: it needs libraries. Install busybox-static")
-    return program
 
 
 def _replace(path: Path, data: bytes) -> Path:

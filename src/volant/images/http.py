@@ -15,14 +15,17 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from functools import cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import httpx2
 from msgspec import Struct
 
-from volant.errors import ArtifactRefused, ArtifactUnavailable
+from volant.errors import ArtifactError, ArtifactRefused, ArtifactUnavailable
 from volant.images.addresses import Resolver, vet
 
 Sink = Callable[[bytes], Awaitable[None]]
@@ -53,6 +56,7 @@ class Hop(NamedTuple):
     url: httpx2.URL
     host: str
     port: int
+    is_redirect: bool = False
 
 
 def nobody_asks(_: int) -> None:
@@ -69,7 +73,24 @@ async def fetch_http(
     tls: ssl.SSLContext | None = None,
 ) -> None:
     """Give the content of `url` to `sink`. Raises ArtifactRefused or ArtifactUnavailable, possibly half-way."""
-    hop = parse_hop(url)
+    async with open_http(url, limits=limits, resolver=resolver, tls=tls) as response:
+        await pour(response, sink, announce, shown(url), limits.max_bytes)
+
+
+@asynccontextmanager
+async def open_http(
+    url: str,
+    *,
+    limits: Limits,
+    resolver: Resolver,
+    tls: ssl.SSLContext | None = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> AsyncIterator[httpx2.Response]:
+    """The first answer that is no redirect, its body unread. `headers` go to the server of `url` and to no other.
+
+    Raises ArtifactRefused or ArtifactUnavailable, also for what goes wrong while the body is read.
+    """
+    first = hop = parse_hop(url)
     try:
         async with httpx2.AsyncClient(
             trust_env=False,
@@ -77,12 +98,14 @@ async def fetch_http(
             timeout=limits.idle_s,
             verify=_public_tls() if tls is None else tls,
             headers={"accept-encoding": "identity", "user-agent": "volant"},
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         ) as client:
             for _ in range(limits.max_redirects + 1):
-                response = await _ask(client, hop, limits, resolver)
+                said = headers if _origin(hop) == _origin(first) else {}
+                response = await _ask(client, hop, limits, resolver, said)
                 try:
                     if response.status_code not in REDIRECTS:
-                        await _pour(response, sink, announce, shown(url), limits.max_bytes)
+                        yield response
                         return
                     hop = _next_hop(hop, response)
                 finally:
@@ -90,6 +113,10 @@ async def fetch_http(
     except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, ssl.SSLError) as error:
         raise ArtifactUnavailable(f"cannot fetch {shown(url)}: {_said(error)}") from error
     raise ArtifactRefused(f"cannot fetch {shown(url)}: more than {limits.max_redirects} redirects")
+
+
+def _origin(hop: Hop) -> tuple[str, str, int]:
+    return hop.url.scheme, hop.host, hop.port
 
 
 @cache
@@ -123,36 +150,48 @@ def shown(url: str) -> str:
     return f"{scheme}{separator}{authority.rpartition('@')[2].partition('?')[0]}{slash}{path}"
 
 
-async def _ask(client: httpx2.AsyncClient, hop: Hop, limits: Limits, resolver: Resolver) -> httpx2.Response:
+async def _ask(
+    client: httpx2.AsyncClient, hop: Hop, limits: Limits, resolver: Resolver, headers: Mapping[str, str]
+) -> httpx2.Response:
     """The response, its body unread, from the first vetted address that takes the connection."""
-    *others, last = await vet(hop.host, hop.port, limits.allow, resolver)
+    *others, last = await _vetted(hop, limits, resolver)
     for address in others:
         try:
-            return await client.send(_request(client, hop, address), stream=True)
+            return await client.send(_request(client, hop, address, headers), stream=True)
         except (httpx2.ConnectError, httpx2.ConnectTimeout):
             continue
-    return await client.send(_request(client, hop, last), stream=True)
+    return await client.send(_request(client, hop, last, headers), stream=True)
 
 
-def _request(client: httpx2.AsyncClient, hop: Hop, address: str) -> httpx2.Request:
+async def _vetted(hop: Hop, limits: Limits, resolver: Resolver) -> list[str]:
+    try:
+        return await vet(hop.host, hop.port, limits.allow, resolver)
+    except ArtifactError as error:
+        if not hop.is_redirect:
+            raise
+        # Whoever may name the first URL is not told the names that a server has for its neighbours.
+        raise type(error)("cannot follow a redirect: it leads to no address that may be asked") from None
+
+
+def _request(client: httpx2.AsyncClient, hop: Hop, address: str, said: Mapping[str, str]) -> httpx2.Request:
     pinned = hop.url.copy_with(host=address, port=hop.port, fragment=None)
-    headers = {"host": hop.url.netloc.decode("ascii")}
+    headers = {**said, "host": hop.url.netloc.decode("ascii")}
     return client.build_request("GET", pinned, headers=headers, extensions={"sni_hostname": hop.host})
 
 
 def _next_hop(hop: Hop, response: httpx2.Response) -> Hop:
     # Joined to the URL with its name: the response only knows the address.
     try:
-        target = str(hop.url.join(response.headers.get("location", "")))
-    except (httpx2.InvalidURL, ValueError):
-        raise ArtifactRefused("cannot follow a redirect to something that is not a URL") from None
-    following = parse_hop(target)
+        following = parse_hop(str(hop.url.join(response.headers.get("location", ""))))
+    except (httpx2.InvalidURL, ValueError, ArtifactRefused):
+        raise ArtifactRefused("cannot follow a redirect to something that is no http or https URL") from None
     if hop.url.scheme == "https" and following.url.scheme != "https":
         raise ArtifactRefused("cannot follow a redirect from https to http")
-    return following
+    return following._replace(is_redirect=True)
 
 
-async def _pour(response: httpx2.Response, sink: Sink, announce: Announce, label: str, max_bytes: int) -> None:
+async def pour(response: httpx2.Response, sink: Sink, announce: Announce, label: str, max_bytes: int) -> None:
+    """Give the body to `sink`. Raises ArtifactRefused or ArtifactUnavailable for every status but 200."""
     if response.status_code != 200:
         kind = ArtifactUnavailable if response.status_code in RETRYABLE else ArtifactRefused
         raise kind(f"cannot fetch {label}: the server answered {response.status_code}")

@@ -7,15 +7,19 @@ that is swapped for a link in between leads nowhere. Only regular files are read
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from volant.errors import ArtifactRefused, ArtifactUnavailable
 from volant.images.http import CHUNK_BYTES, Announce, Sink, nobody_asks
+
+_NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG})
 
 
 async def fetch_file(url: str, sink: Sink, announce: Announce = nobody_asks, *, roots: Sequence[Path]) -> None:
@@ -46,10 +50,10 @@ def _opened(path: Path, roots: Sequence[Path]) -> Iterator[int]:
     try:
         # O_NONBLOCK: opening a pipe would wait for its other end. It means nothing to a regular file.
         descriptor = os.open(real, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError as error:
-        # Refused, so that whoever waits for a VM of it hears at once: a file does not appear by being asked for.
-        raise ArtifactRefused(f"cannot read {path}: there is no such file") from error
     except OSError as error:
+        if error.errno in _NOT_THERE:
+            # Refused, so that whoever waits for a VM of it hears at once: a file does not appear by being asked for.
+            raise ArtifactRefused(f"cannot read {path}: there is no such file") from error
         raise ArtifactUnavailable(f"cannot read {path}: {error.strerror}") from error
     try:
         _below(Path(f"/proc/self/fd/{descriptor}"), path, roots)

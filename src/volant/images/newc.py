@@ -2,8 +2,9 @@
 
     entries ──newc()──▶ archive ──gzip_bytes()──▶ initramfs.gz ──▶ the kernel unpacks it into its first root
 
-The same entries give the same bytes on every machine: times are 0, everything belongs to root, inode numbers count up,
-and entries stand in the order they were given. That is what lets a checksum of an image mean something.
+The same entries give the same bytes on every machine: times are 0, everything belongs to root unless its entry says
+otherwise, inode numbers count up, and entries stand in the order they were given. That is what lets a checksum of an
+image mean something.
 
 Deliberately absent: reading archives, hard links, extended attributes (the kernel's unpacker knows none of them).
 """
@@ -27,12 +28,16 @@ _GZIP_HEADER: Final = b"\x1f\x8b\x08" + bytes(6) + b"\xff"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file of the archive. `name` is relative to the root; `device` is (major, minor) of a device node."""
+    """One file of the archive. `name` is relative to the root; `device` is (major, minor) of a device node.
+
+    `owner` is its user and its group, as numbers.
+    """
 
     name: str
     mode: int
     data: bytes = b""
     device: tuple[int, int] = (0, 0)
+    owner: tuple[int, int] = (0, 0)
 
 
 def directory(name: str, mode: int = 0o755) -> Entry:
@@ -89,7 +94,7 @@ def _write(out: io.BytesIO, inode: int, entry: Entry) -> None:
     name = entry.name.encode() + b"\0"
     links = 2 if stat.S_ISDIR(entry.mode) else 1
     # inode, mode, uid, gid, nlink, mtime, filesize, devmajor, devminor, rdevmajor, rdevminor, namesize, check
-    fields = (inode, entry.mode, 0, 0, links, 0, len(entry.data), 0, 0, *entry.device, len(name), 0)
+    fields = (inode, entry.mode, *entry.owner, links, 0, len(entry.data), 0, 0, *entry.device, len(name), 0)
     if not all(0 <= field <= _FIELD_MAX for field in fields):
         raise ValueError(f"cannot archive {entry.name!r}: a field of its header is wider than 32 bits")
     out.write(_MAGIC + b"".join(b"%08X" % field for field in fields))

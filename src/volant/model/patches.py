@@ -15,18 +15,26 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from msgspec import Meta as Constraint
 
+from volant.model.meta import Misfit
 from volant.model.vm import (
+    MAX_DISKS,
     MAX_VARIABLES,
     BridgeName,
+    DiskMb,
+    DiskName,
+    Egress,
     EnvName,
     EnvValue,
     MemoryMb,
     NetworkMode,
+    PublishedPorts,
     SeedText,
     UserData,
     Vcpu,
     VMConfig,
+    check_config,
     check_env,
+    check_growth,
 )
 
 
@@ -42,6 +50,14 @@ class NetworkPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     mode: NetworkMode | UnsetType | None = UNSET
     bridge_name: BridgeName | UnsetType | None = UNSET
+    egress: Egress | UnsetType | None = UNSET
+    publish: PublishedPorts | UnsetType | None = UNSET
+
+
+class DiskPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`PATCH /vms/{name}/config`: a disk only ever grows."""
+
+    size_mb: DiskMb | UnsetType | None = UNSET
 
 
 class CloudInitPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -70,18 +86,31 @@ class ConfigPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
         | UnsetType
         | None
     ) = UNSET
+    disks: (
+        Annotated[
+            dict[DiskName, DiskPatch | None],
+            Constraint(max_length=2 * MAX_DISKS, description="Disks to add or to grow; null takes one off the VM."),
+        ]
+        | UnsetType
+        | None
+    ) = UNSET
 
 
-def patched(config: VMConfig, patch: ConfigPatch, default: VMConfig) -> VMConfig:
+def patched(config: VMConfig, patch: ConfigPatch, default: VMConfig, *, has_rootfs: bool = True) -> VMConfig:
     """The config with the patch merged into it; what the patch removes is as in `default`.
 
-    Raises Misfit at `/env` when there is more in it then than a VM may have.
+    Raises Misfit for what the two together make wrong: more variables than a VM may have, a disk that would shrink.
     """
     said = merged(*map(msgspec.to_builtins, (config, patch, default)))
     if isinstance(said.get("cloud_init"), str):
         said["cloud_init"] = {"user_data": said["cloud_init"]}
     check_env(said.get("env", {}))
-    return msgspec.convert(said, VMConfig)
+    if len(said.get("disks", {})) > MAX_DISKS:
+        raise Misfit("/disks", f"expected at most {MAX_DISKS} disks, not {len(said['disks'])}")
+    new = msgspec.convert(said, VMConfig)
+    check_config(new, has_rootfs=has_rootfs)
+    check_growth(config, new)
+    return new
 
 
 def merged(target: Any, patch: Any, defaults: Any) -> Any:

@@ -13,13 +13,27 @@ from volant.model.conditions import Conditions
 from volant.model.document import OpenApi
 from volant.model.health import HealthCheck, Port, Target
 from volant.model.meta import Labels, Meta, Misfit, Name
-from volant.model.vm import CloudInit, Env, NetworkConfig, Resources, UserData, check_env
+from volant.model.vm import (
+    CloudInit,
+    DisksConfig,
+    Env,
+    NetworkConfig,
+    Resources,
+    UserData,
+    check_disks,
+    check_env,
+)
 
 ArtifactState = Literal["pending", "downloading", "ready", "error"]
 Role = Literal["kernel", "initramfs", "rootfs"]
 Url = Annotated[
     str,
-    Constraint(pattern=r"^(https?|file):[!-~]+$(?!\n)", max_length=2048, description="An http, https or file address."),
+    Constraint(
+        # Nobody's password: it would be stored, and every reader of a manifest would have it.
+        pattern=r"^(https?|file):(?!//[^/?#]*@)[!-~]+$(?!\n)",
+        max_length=2048,
+        description="An http, https or file address, without a user name or password.",
+    ),
 ]
 Checksum = Annotated[
     str,
@@ -74,7 +88,7 @@ class Workload(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
 
 
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What users install. `network`, `cloud_init` and `env` are what its VMs have unless they ask for something else.
+    """What users install. `network`, `cloud_init`, `env` and `disks` are what VMs have that ask for nothing else.
 
     `cloud_init` as a string is its `user_data` alone.
     """
@@ -92,6 +106,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     network: NetworkConfig | None = None
     cloud_init: CloudInit | UserData | None = None
     env: Env = {}
+    disks: DisksConfig = {}
     labels: Labels = {}
 
     def __post_init__(self) -> None:
@@ -113,8 +128,11 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
             yield Misfit("/health_check/path", "a health_check of type tcp has no path")
         if self.openapi is not None and self.openapi.path is not None and self.openapi_port() is None:
             yield Misfit("/openapi/port", "a path of openapi needs a port where the workload has none")
+        if self.network is not None and self.network.publish:
+            yield Misfit("/network/publish", "a place on the host is one VM's: publish ports in the config of a VM")
         try:
             check_env(self.env)
+            check_disks(self.disks, has_rootfs=self.rootfs is not None)
         except Misfit as misfit:
             yield misfit
 

@@ -14,7 +14,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from msgspec import Meta as Constraint
 
 from volant.model.goals import DeploymentGoal, PluginGoal, VMGoal
-from volant.model.meta import Kind
+from volant.model.meta import Kind, Name
 from volant.model.vm import StatusWord
 
 MOST = 1 << 53
@@ -263,3 +263,17 @@ class EventQuery(VMEventQuery, frozen=True, kw_only=True, forbid_unknown_fields=
 
     kind: Annotated[Kind, Constraint(description="Objects of this kind only.")] | UnsetType = UNSET
     kinds: Kinds | UnsetType = UNSET
+
+
+class Applying(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a write to a set takes."""
+
+    dry_run: Annotated[bool, Constraint(description="Only say what would be done.")] = False
+
+
+class Exporting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`GET /manifests`. Without any of them, every object."""
+
+    kind: Annotated[Kind, Constraint(description="Objects of this kind only.")] | UnsetType = UNSET
+    name: Annotated[Name, Constraint(description="Objects of this name only.")] | UnsetType = UNSET
+    set: Annotated[Name, Constraint(description="Objects of this set only.")] | UnsetType = UNSET

@@ -14,12 +14,14 @@ from typing import Annotated, ClassVar
 
 from msgspec import UNSET, Struct, UnsetType, field
 from msgspec import Meta as Constraint
+from msgspec.structs import replace
 
 from volant.model.deployment import MAX_NAME, Replicas
 from volant.model.meta import NAME_PATTERN, Labels, Name
 from volant.model.plugin import Manifest
 from volant.model.vm import (
     CloudInit,
+    DisksConfig,
     Env,
     MemoryMb,
     NetworkConfig,
@@ -29,7 +31,9 @@ from volant.model.vm import (
     UserData,
     Vcpu,
     VMConfig,
+    check_config,
     check_env,
+    check_publish,
 )
 
 DeploymentName = Annotated[
@@ -66,29 +70,32 @@ class AskedConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     cloud_init: AskedCloudInit | UserData | None = None
     env: Env = {}
+    disks: DisksConfig = {}
 
     def __post_init__(self) -> None:
         check_env(self.env)
+        check_publish(self.network.publish)
 
 
 def resolve(asked: AskedConfig, manifest: Manifest) -> VMConfig:
     """The config of a VM: what was asked for, and for the rest what the plugin says.
 
-    Part by part, and of `env` name by name; null is as good as left out. Raises Misfit at `/env` when there is more in
-    it than a VM may have.
+    Part by part, and of `env` and `disks` name by name; null is as good as left out. Raises Misfit for what the two
+    together make wrong, such as more variables than a VM may have.
     """
     defaults, said = manifest.resources, asked.resources
-    env = {**manifest.env, **asked.env}
-    check_env(env)
-    return VMConfig(
+    config = VMConfig(
         resources=Resources(
             vcpu=defaults.vcpu if said.vcpu is UNSET else said.vcpu,
             memory_mb=defaults.memory_mb if said.memory_mb is UNSET else said.memory_mb,
         ),
         network=_network(asked.network, manifest.network),
         cloud_init=_cloud_init(cloud_init_of(asked.cloud_init), cloud_init_of(manifest.cloud_init)),
-        env=env,
+        env={**manifest.env, **asked.env},
+        disks={**manifest.disks, **asked.disks},
     )
+    check_config(config, has_rootfs=manifest.rootfs is not None)
+    return config
 
 
 def cloud_init_of(told: AskedCloudInit | CloudInit | str | None) -> AskedCloudInit:
@@ -106,7 +113,12 @@ def cloud_init_of(told: AskedCloudInit | CloudInit | str | None) -> AskedCloudIn
 def _network(asked: NetworkConfig, default: NetworkConfig | None) -> NetworkConfig:
     if default is None or asked.mode not in (None, default.mode):
         return asked  # because the name of a bridge means nothing in another mode
-    return NetworkConfig(mode=default.mode, bridge_name=asked.bridge_name or default.bridge_name)
+    return replace(
+        asked,
+        mode=default.mode,
+        bridge_name=asked.bridge_name or default.bridge_name,
+        egress=default.egress if asked.egress is None else asked.egress,
+    )
 
 
 def _cloud_init(asked: AskedCloudInit, default: AskedCloudInit) -> CloudInit | None:

@@ -19,11 +19,14 @@ from volant.model.health import HealthCheck
 from volant.model.meta import Kind, Owner, Time
 from volant.model.plugin import ArtifactState
 from volant.model.vm import (
+    DiskConfig,
+    Egress,
     Endpoint,
     ExitReason,
     HealthWord,
     NetworkConfig,
     NetworkMode,
+    Publish,
     Resources,
     RestartPolicy,
     StatusWord,
@@ -48,6 +51,8 @@ class NetworkView(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     mode: NetworkMode
     bridge_name: str | None = None
+    egress: Egress | None = None
+    publish: tuple[Publish, ...] = ()
 
 
 class CloudInitView(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -66,6 +71,7 @@ class ConfigView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     network: NetworkView
     cloud_init: CloudInitView | None = None
     env: dict[str, str] = {}
+    disks: dict[str, DiskConfig] = {}
     restart_required: bool | None = None
 
 
@@ -206,6 +212,7 @@ class PluginView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     network: NetworkConfig | None = None
     cloud_init: CloudInitView | None = None
     env: dict[str, str] = {}
+    disks: dict[str, DiskConfig] = {}
     deleting_since: Time | None = None
     conditions: tuple[ConditionView, ...] = ()
 
@@ -281,6 +288,7 @@ class SystemFacts(Struct, frozen=True, kw_only=True):
     isolation: str
     network: NetworkMode
     detail: str = ""
+    confinement: dict[str, str] = {}
 
 
 class Stats(Struct, frozen=True, kw_only=True):
@@ -317,3 +325,4 @@ class SystemInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
     isolation: str
     network: NetworkMode
     detail: str = ""
+    confinement: dict[str, str] = {}

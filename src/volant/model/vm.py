@@ -6,10 +6,12 @@ never stored, so it can never disagree with either.
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
 from typing import Annotated, Literal
 
 from msgspec import Meta as Constraint
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from volant.clock import Instant
 from volant.model.conditions import Conditions, condition
@@ -32,6 +34,7 @@ READY = "ready"
 """The condition that sums a VM up."""
 
 Vcpu = Annotated[int, Constraint(ge=1, le=64, description="Virtual CPUs.")]
+DiskMb = Annotated[int, Constraint(ge=1, le=1 << 24, description="Size of a disk in MiB.")]
 MemoryMb = Annotated[int, Constraint(ge=32, le=1 << 20, description="Guest memory in MiB.")]
 
 
@@ -51,11 +54,49 @@ BridgeName = Annotated[
 ]
 
 
+Cidr = Annotated[
+    str,
+    Constraint(
+        pattern=r"^[0-9a-f.:]{2,43}/[0-9]{1,3}$(?!\n)", description="An IPv4 or IPv6 network, such as 10.1.0.0/16."
+    ),
+]
+Egress = Literal["deny", "public", "all"] | Annotated[tuple[Cidr, ...], Constraint(max_length=32)]
+"""Where a guest may begin connections to.
+
+deny    nowhere; it answers those who reach it
+public  addresses of the internet: none that is private, shared, link-local, loopback, multicast or reserved
+all     everywhere but the host itself
+[CIDR]  those networks and nothing else
+"""
+PublishedPort = Annotated[int, Constraint(ge=1, le=65535)]
+
+
+class Publish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One TCP port of the guest, offered on an address of the host. On 127.0.0.1 unless said otherwise."""
+
+    guest_port: PublishedPort
+    host_port: PublishedPort
+    host_ip: Annotated[str, Constraint(pattern=r"^[0-9.]{7,15}$(?!\n)", description="An IPv4 address of the host.")] = (
+        "127.0.0.1"
+    )
+
+
+MAX_PUBLISHED = 32
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104 -- compared with, never bound
+"""Every address of the host."""
+PublishedPorts = Annotated[tuple[Publish, ...], Constraint(max_length=MAX_PUBLISHED)]
+
+
 class NetworkConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How the guest is attached. Left out: as the daemon's `--network` says."""
+    """How the guest is attached. Left out: as the daemon's settings say.
+
+    `bridge_name` belongs to the modes bridge and dhcp.
+    """
 
     mode: NetworkMode | None = None
     bridge_name: BridgeName | None = None
+    egress: Egress | None = None
+    publish: PublishedPorts = ()
 
 
 UserData = Annotated[str, Constraint(max_length=65536, description="User data for cloud-init, as it stands.")]
@@ -95,6 +136,31 @@ Env = Annotated[
 ]
 
 
+class DiskConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One disk of a VM. `size_mb` of the root disk: at least what its image has, and that when left out."""
+
+    size_mb: DiskMb | None = None
+
+
+ROOT = "root"
+"""The name of the disk that a plugin's `rootfs` is the beginning of. Every other disk begins empty."""
+SEED = "seed"
+"""The name of the disk that tells a guest who it is; no other disk is called so."""
+MAX_DISKS = 8
+
+DiskName = Annotated[
+    str,
+    Constraint(
+        pattern=r"^[a-z0-9](?:[a-z0-9-]{0,18}[a-z0-9])?$(?!\n)",
+        description="Letters, digits and '-', at most 20. The guest finds the disk by it: /dev/disk/by-id/virtio-NAME.",
+    ),
+]
+DisksConfig = Annotated[
+    dict[DiskName, DiskConfig],
+    Constraint(max_length=MAX_DISKS, description=f"Disks by name, at most {MAX_DISKS}; 'root' is that of the plugin."),
+]
+
+
 class VMConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a guest is started with. A running guest keeps the config that it was booted with until it is restarted."""
 
@@ -102,6 +168,57 @@ class VMConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     network: NetworkConfig = field(default_factory=NetworkConfig)
     cloud_init: CloudInit | None = None
     env: Env = {}
+    disks: DisksConfig = {}
+
+
+def settled(config: VMConfig, mode: NetworkMode) -> VMConfig:
+    """The config with its network mode said: `mode` where it says none. A VM keeps the one that it was made with."""
+    if config.network.mode is not None:
+        return config
+    return replace(config, network=replace(config.network, mode=mode))
+
+
+def check_config(config: VMConfig, *, has_rootfs: bool) -> None:
+    """Raises Misfit, with the path below the config, for what no field alone can tell is wrong."""
+    check_env(config.env)
+    check_disks(config.disks, has_rootfs=has_rootfs)
+    check_publish(config.network.publish)
+
+
+def check_disks(disks: dict[str, DiskConfig], *, has_rootfs: bool) -> None:
+    """Raises Misfit below `/disks`."""
+    if len(disks) > MAX_DISKS:
+        raise Misfit("/disks", f"expected at most {MAX_DISKS} disks, not {len(disks)}")
+    for name, disk in disks.items():
+        if name == SEED:
+            raise Misfit(f"/disks/{SEED}", "the disk of that name is cloud-init's; give it another name")
+        if name == ROOT and not has_rootfs:
+            raise Misfit(f"/disks/{ROOT}", "the plugin has no rootfs to begin as; give the disk another name")
+        if name != ROOT and disk.size_mb is None:
+            raise Misfit(f"/disks/{name}/size_mb", "expected a size in MiB: nothing else says how large the disk is")
+
+
+def check_growth(old: VMConfig, new: VMConfig) -> None:
+    """Raises Misfit below `/disks` for a disk that would have to shrink."""
+    for name, disk in new.disks.items():
+        before = old.disks[name].size_mb if name in old.disks else None
+        if before is not None and (disk.size_mb or 0) < before:
+            raise Misfit(f"/disks/{name}/size_mb", f"expected at least {before}: a disk does not shrink")
+
+
+def check_publish(publish: tuple[Publish, ...]) -> None:
+    """Raises Misfit below `/network/publish` for an address that is none, and for a place that is taken twice."""
+    for at, said in enumerate(publish):
+        try:
+            address = IPv4Address(said.host_ip)
+        except ValueError:
+            raise Misfit(f"/network/publish/{at}/host_ip", "expected an IPv4 address of the host") from None
+        if address.is_multicast:
+            raise Misfit(f"/network/publish/{at}/host_ip", "nothing can listen on a multicast address")
+        for other in publish[:at]:
+            is_same_place = said.host_ip == other.host_ip or ANY_ADDRESS in (said.host_ip, other.host_ip)
+            if said.host_port == other.host_port and is_same_place:
+                raise Misfit(f"/network/publish/{at}/host_port", f"{said.host_port} is published twice")
 
 
 def check_env(env: dict[str, str]) -> None:
@@ -158,10 +275,14 @@ class Health(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Booted(Struct, frozen=True, kw_only=True):
-    """What a guest was started with: kept beside the process, copied into the status when it is seen."""
+    """What a guest was started with: kept beside the process, copied into the status when it is seen.
+
+    `address` is the one it was attached with: another one than the spec's after a change of the network mode.
+    """
 
     config: VMConfig
     restart_nonce: int
+    address: str | None = None
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
@@ -238,6 +359,13 @@ def is_ready(vm: VM) -> bool:
     """Whether the VM counts as a ready replica."""
     ready = condition(vm.status.conditions, READY)
     return status_word(vm) == "running" and ready is not None and ready.status == "true"
+
+
+def running_address(vm: VM) -> str | None:
+    """The address of the guest that runs; while none does, the one that the next guest gets."""
+    status = vm.status
+    booted = status.booted.address if status.booted is not None and status.pid is not None else None
+    return booted or vm.spec.address
 
 
 def running_config(vm: VM) -> VMConfig:

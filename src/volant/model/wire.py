@@ -52,6 +52,7 @@ from volant.model.vm import (
     NetworkMode,
     VMConfig,
     restart_required,
+    running_address,
     running_config,
     status_word,
 )
@@ -72,7 +73,7 @@ def vm_view(vm: VM, last_check: Instant | None = None) -> VMView:
         name=meta.name,
         status=status_word(vm),
         plugin=spec.plugin,
-        ip=spec.address,
+        ip=running_address(vm),
         pid=status.pid,
         created_at=_written(meta.created_at),
         resources=running_config(vm).resources,
@@ -167,6 +168,7 @@ def plugin_view(plugin: Plugin) -> PluginView:
         network=manifest.network,
         cloud_init=_told(manifest.cloud_init),
         env=manifest.env,
+        disks=manifest.disks,
         deleting_since=_time(meta.deleting_since),
         conditions=_conditions(status.conditions),
     )
@@ -238,6 +240,7 @@ def system_view(facts: SystemFacts, stats: Stats) -> SystemInfo:
         isolation=facts.isolation,
         network=facts.network,
         detail=facts.detail,
+        confinement=facts.confinement,
     )
 
 
@@ -259,9 +262,15 @@ def _config(config: VMConfig, default_mode: NetworkMode, *, is_behind: bool | No
     network = config.network
     return ConfigView(
         resources=config.resources,
-        network=NetworkView(mode=network.mode or default_mode, bridge_name=network.bridge_name),
+        network=NetworkView(
+            mode=network.mode or default_mode,
+            bridge_name=network.bridge_name,
+            egress=network.egress,
+            publish=network.publish,
+        ),
         cloud_init=_cloud_init(config.cloud_init) if config.cloud_init else None,
         env=config.env,
+        disks=config.disks,
         restart_required=is_behind,
     )
 

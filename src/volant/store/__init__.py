@@ -8,6 +8,7 @@ see the last commit: there is no cache that could be older.
     Transaction     what a job may do
     Filter          which objects a list is of
     Rows            the look-ups that the two have in common
+    Member, Pruned  what a set of applied objects has, and has lost lately
     Remembered      a request that came with an Idempotency-Key, and the answer it was Given
     DataDirLock     one daemon a data directory
     Holder          which daemon that is, as the database has it
@@ -18,19 +19,23 @@ is deliberately no query language and no update without a reason: each write nam
 
 from volant.store.idempotency import Given, Remembered
 from volant.store.lease import DataDirLock
+from volant.store.ownership import RESTORABLE_S, Member, Pruned
 from volant.store.rows import Rows
 from volant.store.store import Store
 from volant.store.transaction import Transaction
 from volant.store.values import Child, Column, Filter, Holder, Position, Sizes, StoreSettings, Tally
 
 __all__ = [
+    "RESTORABLE_S",
     "Child",
     "Column",
     "DataDirLock",
     "Filter",
     "Given",
     "Holder",
+    "Member",
     "Position",
+    "Pruned",
     "Remembered",
     "Rows",
     "Sizes",

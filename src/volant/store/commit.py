@@ -20,6 +20,7 @@ from volant.clock import Clock, UidFactory
 from volant.errors import Fenced, Unavailable, VolantError
 from volant.model.event import Committed
 from volant.store import epoch as epochs
+from volant.store.addresses import Pools
 from volant.store.database import DATABASE_ERRORS, Connection, is_trouble, meaning
 from volant.store.eventlog import APPEND, compact, event_row
 from volant.store.transaction import Transaction
@@ -63,13 +64,21 @@ class Committer:
     """Owns the writing connection, the revision and the beginning of the event log, for as long as `epoch` lasts."""
 
     def __init__(
-        self, connection: Connection, *, epoch: int, clock: Clock, uids: UidFactory, settings: StoreSettings
+        self,
+        connection: Connection,
+        *,
+        epoch: int,
+        clock: Clock,
+        uids: UidFactory,
+        settings: StoreSettings,
+        pools: Pools,
     ) -> None:
         self._connection = connection
         self._epoch = epoch
         self._clock = clock
         self._uids = uids
         self._settings = settings
+        self._pools = pools
         self._age_checked_at = clock.monotonic()
         self.busy_since: float | None = None
         """When (monotonic) the commit began that is under way. May be read from any thread."""
@@ -135,7 +144,9 @@ class Committer:
             return
 
     def _transaction(self, revision: int) -> Transaction:
-        return Transaction(self._connection.execute, now=self._clock.now(), uids=self._uids, revision=revision)
+        return Transaction(
+            self._connection.execute, now=self._clock.now(), uids=self._uids, revision=revision, pools=self._pools
+        )
 
     def _run(self, job: Job, tx: Transaction) -> Answer:
         """Run one job under a savepoint. Raises only for trouble that the whole batch is in."""

@@ -6,11 +6,11 @@ A look-up by key is a few microseconds, less than handing it to another thread w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from volant.clock import Uid
+from volant.clock import Instant, Uid
 from volant.errors import NotFound, Unavailable
 from volant.model.deployment import Deployment
 from volant.model.event import Committed
@@ -19,11 +19,13 @@ from volant.model.meta import Key, Kind
 from volant.model.objects import Object, decode
 from volant.model.plugin import Plugin
 from volant.model.vm import VM
-from volant.store import eventlog, history, listing
+from volant.store import eventlog, history, listing, ownership
 from volant.store.database import DATABASE_ERRORS, Connection, Row, meaning
+from volant.store.ownership import Member, Pruned
 from volant.store.rows import Rows
 from volant.store.values import Column, Filter, Position, Tally
 
+T = TypeVar("T")
 Obj = TypeVar("Obj", bound=Object)
 
 _TALLY = (
@@ -40,6 +42,18 @@ class Reading(Rows):
     def __init__(self, connection: Connection) -> None:
         super().__init__(self._fetch)
         self._reader = connection
+
+    def sets(self) -> list[str]:
+        """Every set that has an object or something that can be restored, by name."""
+        return self._asked(ownership.sets)
+
+    def members(self, name: str) -> list[Member]:
+        """The objects of a set, in the order of their creation."""
+        return self._asked(ownership.members, name)
+
+    def pruned(self, name: str, now: Instant) -> list[Pruned]:
+        """What was pruned of a set and can be restored at `now`, oldest first."""
+        return self._asked(ownership.pruned, name, now)
 
     def vm(self, name: str) -> VM:
         """The VM of that name. Raises NotFound."""
@@ -168,6 +182,12 @@ class Reading(Rows):
         docs = self._select(sql, [*params, -1 if limit is None else max(limit, 0), max(offset, 0)])
         found = [decode(kind, doc) for (doc,) in docs]
         return [obj for obj in found if isinstance(obj, cls)]
+
+    def _asked(self, ask: Callable[..., T], *arguments: object) -> T:
+        try:
+            return ask(self._reader.execute, *arguments)
+        except DATABASE_ERRORS as error:
+            raise Unavailable(f"cannot read: {meaning(error)}.") from error
 
     def _fetch(self, sql: str, params: Sequence[object]) -> list[Row]:
         try:

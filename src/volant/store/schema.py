@@ -21,7 +21,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from peewee import AutoField, BlobField, DoubleField, IntegerField, Model, TextField
+from peewee import AutoField, BlobField, CompositeKey, DoubleField, IntegerField, Model, TextField
 
 from volant.errors import StartupError
 from volant.store.database import Connection
@@ -93,7 +93,7 @@ class AddressRow(Model):
     """An IPv4 address as a number, and the uid of its holder."""
 
     address = IntegerField(primary_key=True)
-    uid = TextField(unique=True)
+    uid = TextField(unique=True)  # until version 6
 
     class Meta:  # noqa: D106 -- because its meaning is peewee's
         table_name = "addresses"
@@ -211,12 +211,92 @@ def _link_events(connection: Connection) -> None:
     connection.execute("ALTER TABLE events ADD COLUMN preceding INTEGER")
 
 
+class PublishedRow(Model):
+    """`port` on `address` of the host is the VM's of that uid."""
+
+    port = IntegerField()
+    address = TextField()
+    uid = TextField(index=True)
+
+    class Meta:  # noqa: D106 -- because its meaning is peewee's
+        table_name = "published"
+        strict_tables = True
+        primary_key = CompositeKey("port", "address")
+
+
+class ManyAddressesRow(Model):
+    """As AddressRow; but a VM may hold one of each pool."""
+
+    address = IntegerField(primary_key=True)
+    uid = TextField(index=True)
+
+    class Meta:  # noqa: D106 -- because its meaning is peewee's
+        table_name = "addresses"
+        strict_tables = True
+
+
+def _make_published(connection: Connection) -> None:
+    connection.execute("ALTER TABLE addresses RENAME TO single_addresses")
+    with connection.db.bind_ctx((PublishedRow, ManyAddressesRow)):
+        connection.db.create_tables((PublishedRow,), safe=False)
+        connection.db.create_tables((ManyAddressesRow,), safe=False)
+    connection.execute("INSERT INTO addresses SELECT address, uid FROM single_addresses")
+    connection.execute("DROP TABLE single_addresses")
+
+
+class FieldsRow(Model):
+    """Which fields of an object a manager has said: a JSON array of pointers."""
+
+    uid = TextField()
+    manager = TextField()
+    paths = TextField()
+
+    class Meta:  # noqa: D106 -- because its meaning is peewee's
+        table_name = "fields"
+        strict_tables = True
+        primary_key = CompositeKey("uid", "manager")
+
+
+class SetMemberRow(Model):
+    """The set that an object was applied with."""
+
+    uid = TextField(primary_key=True)
+    set_name = TextField(index=True)
+
+    class Meta:  # noqa: D106 -- because its meaning is peewee's
+        table_name = "set_members"
+        strict_tables = True
+
+
+class PrunedRow(Model):
+    """An object that was pruned of a set: the manifest that makes it again."""
+
+    id = AutoField()
+    set_name = TextField(index=True)
+    kind = TextField()
+    name = TextField()
+    at = DoubleField()
+    document = BlobField()
+
+    class Meta:  # noqa: D106 -- because its meaning is peewee's
+        table_name = "pruned"
+        strict_tables = True
+
+
+def _make_sets(connection: Connection) -> None:
+    tables = (FieldsRow, SetMemberRow, PrunedRow)
+    with connection.db.bind_ctx(tables):
+        connection.db.create_tables(tables, safe=False)
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     _make_tables,
     _make_config_changes,
     _make_idempotency,
     _make_lease,
     _link_events,
+    _make_published,
+    _make_sets,
 )
 """The n-th, counted from 1, makes version n out of version n - 1. Appended to, never changed."""
 

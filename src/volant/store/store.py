@@ -19,7 +19,7 @@ The store promises:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,8 +28,9 @@ from volant.clock import Clock, UidFactory
 from volant.errors import Fenced, StartupError, Unavailable
 from volant.model.event import Happening
 from volant.model.objects import Object
+from volant.model.vm import NetworkMode
 from volant.store import epoch as epochs
-from volant.store.addresses import adopt_pool, parse_pool
+from volant.store.addresses import Pools, adopt_pools, parse_pools
 from volant.store.commit import Committer, Job, Outcome, probe
 from volant.store.database import DATABASE_ERRORS, Connection, meaning, open_reading, open_writing, startup_error
 from volant.store.epoch import Term
@@ -56,7 +57,7 @@ _CONFIRM = "SELECT epoch, EXISTS (SELECT 1 FROM objects WHERE uid = ? AND revisi
 class Store(Reading):
     """Made by `open`. Lives on one loop: that of the first write."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what a store is made of
         self,
         writing: Connection,
         reading: Connection,
@@ -66,6 +67,7 @@ class Store(Reading):
         clock: Clock,
         uids: UidFactory,
         settings: StoreSettings,
+        pools: Pools,
     ) -> None:
         super().__init__(reading)
         self._connections = (reading, writing)
@@ -73,7 +75,7 @@ class Store(Reading):
         self._bus = bus
         self._clock = clock
         self._settings = settings
-        self._committer = Committer(writing, epoch=term.epoch, clock=clock, uids=uids, settings=settings)
+        self._committer = Committer(writing, epoch=term.epoch, clock=clock, uids=uids, settings=settings, pools=pools)
         self._writer: Writer | None = None
         self._waiting: list[Job] = []
         self._unanswered: set[asyncio.Future[Any]] = set()
@@ -99,24 +101,25 @@ class Store(Reading):
         bus.start_at(self.revision)
 
     @classmethod
-    def open(
+    def open(  # noqa: PLR0913 -- what a store is made of
         cls,
         path: Path,
         *,
         bus: Bus,
         clock: Clock,
         uids: UidFactory,
-        pool: str,
+        pool: str | Mapping[NetworkMode, str],
+        mode: NetworkMode = "user",
         settings: StoreSettings | None = None,
         holder: Holder | None = None,
     ) -> Store:
         """Open the database at `path`, made or migrated as needed; its directory must exist. Deposes whoever has it.
 
-        `pool` is the network that VMs get addresses of, `holder` who we are. Raises StartupError with a sentence for
-        the operator.
+        `pool` is the network that VMs get addresses of: that of `mode`, or of each mode that has one. `mode` is that of
+        a VM that asks for none, `holder` who we are. Raises StartupError with a sentence for the operator.
         """
         settings = settings or StoreSettings()
-        parsed = parse_pool(pool)
+        pools = parse_pools(mode, {mode: pool} if isinstance(pool, str) else pool)
         opened: list[Connection] = []
         try:
             opened.append(open_writing(path, settings))
@@ -124,9 +127,9 @@ class Store(Reading):
             _check(opened[0], path)
             with opened[0].transaction():
                 term = epochs.take(opened[0].execute, holder, clock.now())
-                adopt_pool(opened[0].execute, parsed)
+                adopt_pools(opened[0].execute, pools)
             opened.append(open_reading(path))
-            return cls(*opened, term=term, bus=bus, clock=clock, uids=uids, settings=settings)
+            return cls(*opened, term=term, bus=bus, clock=clock, uids=uids, settings=settings, pools=pools)
         except (*DATABASE_ERRORS, OSError, StartupError) as error:
             for connection in opened:
                 connection.close()

@@ -19,15 +19,19 @@ from msgspec.structs import replace
 
 from volant.clock import Instant, Uid, UidFactory
 from volant.errors import AlreadyExists, Conflict, Invalid
+from volant.model.apply.documents import live
+from volant.model.apply.merge import Fields, moved
 from volant.model.deployment import DeploymentSpec, DeploymentStatus
 from volant.model.event import Committed, EventType, Happening, committed
-from volant.model.meta import Kind
+from volant.model.meta import Key, Kind
 from volant.model.objects import Object
 from volant.model.plugin import PluginSpec, PluginStatus
-from volant.model.vm import VMSpec, VMStatus
-from volant.store import addresses, history, idempotency, rows
+from volant.model.vm import VM, NetworkMode, VMSpec, VMStatus
+from volant.store import addresses, history, idempotency, ownership, ports, rows
+from volant.store.addresses import Pools
 from volant.store.database import Execute, Row
 from volant.store.idempotency import Given, Remembered
+from volant.store.ownership import Member, Pruned
 from volant.store.rows import Rows
 
 Obj = TypeVar("Obj", bound=Object)
@@ -42,13 +46,17 @@ class Transaction(Rows):
     """One job's hold on the store; worthless once the job has returned.
 
     `now` is one instant for the whole job. `revision` is that of the last write, `events` what the job has written.
+    `mode` is the network mode of a VM that asks for none.
     """
 
-    def __init__(self, execute: Execute, *, now: Instant, uids: UidFactory, revision: int) -> None:
+    def __init__(self, execute: Execute, *, now: Instant, uids: UidFactory, revision: int, pools: Pools) -> None:
         super().__init__(self._fetch)
         self._execute = execute
         self._uids = uids
-        self._spare: dict[Uid, str] = {}
+        self._pools = pools
+        self._spare: dict[tuple[Uid, str], str] = {}
+        """What this job was handed out and has not used yet: (uid, mode) -> address, or (uid, address) -> address."""
+        self.mode = pools.mode
         self.now = now
         self.revision = revision
         self.events: list[Committed] = []
@@ -65,14 +73,18 @@ class Transaction(Rows):
         """An identity for an object to be inserted."""
         return self._uids()
 
-    def allocate_address(self, uid: Uid) -> str:
-        """The lowest free address of the pool, held by `uid` until its row goes; the same one when asked again.
+    def allocate_address(self, uid: Uid, mode: NetworkMode | None = None) -> str | None:
+        """The lowest free address of the mode's pool, held by `uid` until its row goes; the same one when asked again.
 
-        Goes back to the pool when the job ends without such an object. Raises Conflict (`addresses_exhausted`).
+        None for a mode that has no pool. Goes back to the pool when the job ends without an object that has it. Raises
+        Conflict (`addresses_exhausted`).
         """
-        held = self._spare.get(uid) or addresses.held_by(self._execute, uid)
+        pool = self._pools.of.get(mode or self._pools.mode)
+        if pool is None:
+            return None
+        held = addresses.held_by(self._execute, uid, pool)
         if held is None:
-            held = self._spare[uid] = addresses.allocate(self._execute, uid)
+            held = self._spare[uid, pool.text] = addresses.allocate(self._execute, uid, pool)
         return held
 
     def insert(self, obj: Obj, happening: Happening) -> Obj:
@@ -82,25 +94,45 @@ class Transaction(Rows):
         """
         self._claim_address(obj)
         new = self._next(obj)
+        self._hold_ports(new)
         try:
             self._execute(rows.INSERT, rows.insert_row(new))
         except sqlite3.IntegrityError as error:
+            ports.release(self._execute, new.meta.uid)
             raise self._taken(new) from error
-        self._spare.pop(new.meta.uid, None)
+        self._use_address(new)
         history.begun(self._execute, new, happening, self.now)
         self._tell(new, happening)
         return new
 
-    def update_spec(self, obj: Obj, spec: Spec, happening: Happening, *, labels: dict[str, str] | None = None) -> Obj:
+    def update_spec(
+        self,
+        obj: Obj,
+        spec: Spec,
+        happening: Happening,
+        *,
+        labels: dict[str, str] | None = None,
+        annotations: dict[str, str] | None = None,
+        fields: Fields | None = None,
+    ) -> Obj:
         """The object with that spec; `generation` grows iff it differs. Nothing is written when nothing differs.
 
-        `labels` replaces the labels (None: as they are). Raises Conflict when `obj` is not the stored one.
+        `labels` and `annotations` replace those that are there (None: as they are). `fields` is who has said what from
+        now on; left out, what differs is the actor's of `happening`, where that is kept of the object. Raises Conflict
+        when `obj` is not the stored one, or when a port of the host that it publishes is another's.
         """
         current = self._current(obj)
-        new = _with_spec(current, spec)
+        new = self._with_spec(current, spec)
         if labels is not None:
             new = replace(new, meta=replace(new.meta, labels=labels))
-        return current if new == current else self._rewrite(current, new, happening)
+        if annotations is not None:
+            new = replace(new, meta=replace(new.meta, annotations=annotations))
+        self._keep_fields(current, new, happening, fields)
+        if new == current:
+            return current
+        self._hold_ports(new)
+        self._use_address(new)
+        return self._rewrite(current, new, happening)
 
     def update_status(self, obj: Obj, status: Status, happening: Happening) -> Obj:
         """The object with that status. Nothing is written when it has it already.
@@ -127,7 +159,7 @@ class Transaction(Rows):
         nobody has to clean up after goes at once. Raises Conflict when `obj` is not the stored one.
         """
         current = self._current(obj)
-        new = current if spec is None else _with_spec(current, spec)
+        new = current if spec is None else self._with_spec(current, spec)
         if not new.meta.is_deleting:
             new = replace(new, meta=replace(new.meta, deleting_since=self.now))
         if new == current:
@@ -151,6 +183,38 @@ class Transaction(Rows):
             new = replace(current, meta=replace(current.meta, finalizers=left))
             self._rewrite(current, new, replace(happening, type=UPDATED[new.meta.kind]))
 
+    def fields(self, uid: Uid) -> dict[str, frozenset[str]]:
+        """Who has said which field of an object: nothing of one that was never applied."""
+        return ownership.fields_of(self._execute, uid)
+
+    def set_fields(self, uid: Uid, fields: Fields) -> None:
+        """From now on that is who has said what."""
+        ownership.set_fields(self._execute, uid, fields)
+
+    def set_of(self, uid: Uid) -> str | None:
+        """The set that an object was applied with."""
+        return ownership.set_of(self._execute, uid)
+
+    def join(self, name: str, uid: Uid) -> None:
+        """The object is of that set from now on."""
+        ownership.join(self._execute, name, uid)
+
+    def members(self, name: str) -> list[Member]:
+        """The objects of a set, in the order of their creation."""
+        return ownership.members(self._execute, name)
+
+    def keep_pruned(self, name: str, key: Key, document: bytes) -> None:
+        """Keep the manifest of what is pruned of a set, for a day."""
+        ownership.keep_pruned(self._execute, name, key, self.now, document)
+
+    def pruned(self, name: str) -> list[Pruned]:
+        """What was pruned of a set and can be restored, oldest first."""
+        return ownership.pruned(self._execute, name, self.now)
+
+    def restored(self, name: str, key: Key) -> None:
+        """It is there again."""
+        ownership.restored(self._execute, name, key)
+
     def remembered(self, key: str) -> Remembered | None:
         """What is known of the request that came with this Idempotency-Key."""
         return idempotency.find(self._execute, key, self.now)
@@ -169,8 +233,8 @@ class Transaction(Rows):
 
     def end(self) -> None:
         """The job has returned: take back what it asked for and did not use. For the writer."""
-        for uid in self._spare:
-            addresses.release(self._execute, uid)
+        for (uid, _), address in self._spare.items():
+            addresses.release(self._execute, uid, address)
 
     def seal(self) -> None:
         """From now on every call raises: the connection is the next job's. For the writer."""
@@ -200,6 +264,8 @@ class Transaction(Rows):
     def _remove(self, obj: Object, happening: Happening) -> None:
         self._execute(rows.DELETE, (obj.meta.uid,))
         addresses.release(self._execute, obj.meta.uid)
+        ports.release(self._execute, obj.meta.uid)
+        ownership.release(self._execute, obj.meta.uid)
         history.forgotten(self._execute, obj)
         self._tell(obj, happening, obj, is_gone=True)
 
@@ -211,12 +277,41 @@ class Transaction(Rows):
         address, uid = rows.address_of(obj), obj.meta.uid
         if address is None:
             return
-        held = self._spare.get(uid) or addresses.held_by(self._execute, uid)
-        if held is None:
-            addresses.claim(self._execute, address, uid)
-            self._spare[uid] = address
-        elif held != address:
+        if addresses.is_held_by(self._execute, uid, address):
+            return
+        held = addresses.held_beside(self._execute, uid, address, self._pools)
+        if held is not None:
             raise Conflict(f"cannot give {_named(obj)} {address}: it holds {held}", code="address_taken")
+        addresses.claim(self._execute, address, uid)
+        self._spare[uid, address] = address
+
+    def _use_address(self, obj: Object) -> None:
+        """What it was handed out is its own from now on."""
+        address, uid = rows.address_of(obj), obj.meta.uid
+        self._spare = {of: held for of, held in self._spare.items() if (of[0], held) != (uid, address)}
+
+    def _keep_fields(self, old: Object, new: Object, happening: Happening, fields: Fields | None) -> None:
+        uid = old.meta.uid
+        if fields is not None:
+            if fields != self.fields(uid):
+                self.set_fields(uid, fields)
+        elif new != old and (known := self.fields(uid)):
+            self.set_fields(uid, moved(known, happening.actor, live(old), live(new)))
+
+    def _hold_ports(self, obj: Object) -> None:
+        if isinstance(obj, VM):
+            ports.hold(self._execute, obj.meta.uid, obj.spec.config.network.publish)
+
+    def _with_spec(self, obj: Obj, spec: Spec) -> Obj:
+        if type(spec) is not type(obj.spec):
+            raise Invalid(f"cannot give {_named(obj)} a {type(spec).__name__}")
+        if spec == obj.spec:
+            return obj
+        address = spec.address if isinstance(spec, VMSpec) else None
+        is_new = address is not None and address != rows.address_of(obj)
+        if is_new and not addresses.is_held_by(self._execute, obj.meta.uid, str(address)):
+            raise Invalid(f"cannot give {_named(obj)} another address: it has to be one that it was handed out")
+        return replace(obj, spec=spec, meta=replace(obj.meta, generation=obj.meta.generation + 1))
 
     def _taken(self, obj: Object) -> AlreadyExists | Conflict:
         if self.find(obj.meta.key) is not None:
@@ -232,16 +327,6 @@ def changed(obj: Object, found: Object | None) -> Conflict:
         f"cannot go on with {_named(obj)} at revision {obj.meta.revision}: it {now}",
         details={"name": obj.meta.name, "revision": found.meta.revision if found is not None and same else None},
     )
-
-
-def _with_spec(obj: Obj, spec: Spec) -> Obj:
-    if type(spec) is not type(obj.spec):
-        raise Invalid(f"cannot give {_named(obj)} a {type(spec).__name__}")
-    if spec == obj.spec:
-        return obj
-    if isinstance(spec, VMSpec) and spec.address != rows.address_of(obj):
-        raise Invalid(f"cannot give {_named(obj)} another address: it keeps the one it was created with")
-    return replace(obj, spec=spec, meta=replace(obj.meta, generation=obj.meta.generation + 1))
 
 
 def _named(obj: Object) -> str:

@@ -13,9 +13,12 @@ import msgspec
 from msgspec import structs
 from msgspec.structs import replace
 
+from volant.api.apply.asked import Apply
 from volant.api.deps import Check
 from volant.api.system import DaemonHealth
 from volant.clock import Uid
+from volant.model.apply.exported import ManifestView
+from volant.model.apply.outcome import ApplyView, MemberView, Planned, PrunedView, SetView
 from volant.model.event import EventData, PastEvent
 from volant.model.patches import ConfigPatch
 from volant.model.plugin import Manifest
@@ -177,6 +180,32 @@ _WHY = WhyView(
 )
 
 GIVEN: Mapping[Any, Any] = {
+    ApplyView: ApplyView(
+        set="infra",
+        manager="apply",
+        dry_run=False,
+        token="5e884898da28047151d0e56f8dc62927",  # noqa: S106 -- names a plan
+        summary={"create": 0, "update": 1, "delete": 1, "unchanged": 0},
+        objects=(
+            Planned(
+                kind="Deployment",
+                name="web",
+                action="update",
+                uid=_UID,
+                generation=2,
+                changes={"replicas": ChangeView(old=2, new=3)},
+            ),
+            Planned(kind="VM", name="old", action="delete", uid=_UID, generation=1),
+        ),
+    ),
+    ManifestView: ManifestView(
+        kind="Deployment", metadata={"name": "web"}, spec={"plugin": "user-api", "replicas": 3}
+    ),
+    SetView: SetView(
+        name="infra",
+        objects=(MemberView(kind="Deployment", name="web", uid=_UID),),
+        pruned=(PrunedView(kind="VM", name="old", pruned_at=_AT, restorable_until="2025-01-16T10:00:00Z"),),
+    ),
     VMView: _RUNNING,
     ConfigView: _CONFIG,
     DeploymentView: _DEPLOYMENT,
@@ -236,6 +265,23 @@ ASKED: Mapping[Any, Named] = {
     },
     Scale: {"more": ("To five VMs", {"replicas": 5})},
     Enable: {"disable": ("No new VMs of it", {"enabled": False})},
+    Apply: {
+        "set": (
+            "A set of a plugin's deployment and one VM, all of it",
+            {
+                "set": "infra",
+                "prune": True,
+                "objects": [
+                    {"kind": "Deployment", "metadata": {"name": "web"}, "spec": {"plugin": "hello", "replicas": 3}},
+                    {
+                        "kind": "VM",
+                        "metadata": {"name": "db", "labels": {"tier": "back"}},
+                        "spec": {"plugin": "postgres", "config": {"resources": {"memory_mb": 1024}}},
+                    },
+                ],
+            },
+        ),
+    },
     Manifest: {
         "disk": (
             "A guest from a disk image",

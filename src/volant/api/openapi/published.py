@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from volant.api.openapi.document import Routes, document
+from volant.api.openapi.manifests import manifests
 from volant.api.openapi.oas30 import to_oas30
 from volant.api.openapi.schemas import Components, Schema
 from volant.model.plugin import Manifest
@@ -32,6 +33,7 @@ SCHEMAS: Mapping[str, tuple[Any, str]] = {
 def files(table: Routes) -> dict[str, str]:
     """Path below `docs/` -> content."""
     made = {f"schemas/{name}.json": schema(cls, name, title) for name, (cls, title) in SCHEMAS.items()}
+    made["schemas/manifests.json"] = manifests(DIALECT)
     made["openapi.json"] = to_oas30(document(table))
     return {path: json.dumps(content, indent=2, ensure_ascii=False) + "\n" for path, content in made.items()}
 

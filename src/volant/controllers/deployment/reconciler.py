@@ -30,7 +30,7 @@ from volant.model.event import Committed, Happening
 from volant.model.meta import Key, Meta, Owner
 from volant.model.objects import Object
 from volant.model.plugin import Plugin
-from volant.model.vm import VM, VMSpec
+from volant.model.vm import VM, VMSpec, settled
 from volant.reconcile import DONE, Again, Outcome
 from volant.reconcile.effects import Effects
 from volant.store import Store, Tally, Transaction
@@ -190,6 +190,7 @@ def _create(tx: Transaction, deployment: Deployment, ordinals: Sequence[int]) ->
 def _child(tx: Transaction, deployment: Deployment, ordinal: int) -> VM:
     """A VM from the deployment's template, with an address of its own. Raises Conflict when there is none left."""
     meta, spec, uid = deployment.meta, deployment.spec, tx.new_uid()
+    config = settled(spec.config, tx.mode)
     return VM(
         meta=Meta(
             name=child_name(meta.name, ordinal),
@@ -203,9 +204,9 @@ def _child(tx: Transaction, deployment: Deployment, ordinal: int) -> VM:
         ),
         spec=VMSpec(
             plugin=spec.plugin,
-            config=spec.config,
+            config=config,
             restart_policy=spec.restart_policy,
-            address=tx.allocate_address(uid),
+            address=tx.allocate_address(uid, config.network.mode),
         ),
     )
 

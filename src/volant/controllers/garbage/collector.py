@@ -16,7 +16,7 @@ from msgspec import Struct
 from volant.clock import Clock, Uid
 from volant.controllers.garbage import plan
 from volant.controllers.garbage.plan import Suspect
-from volant.drivers import Hypervisor, Network
+from volant.drivers import Disks, Hypervisor, Network
 from volant.errors import ArtifactError, DriverError
 from volant.model.event import Committed, Happening
 from volant.model.meta import Key
@@ -66,12 +66,13 @@ class GarbageCollector:
     gap_s = 0.0
     """No event is waited for."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- everything that can hold garbage
         self,
         *,
         store: Store,
         hypervisor: Hypervisor,
         network: Network,
+        disks: Disks,
         files: Files,
         clock: Clock,
         quarantine_s: float = QUARANTINE_S,
@@ -80,6 +81,7 @@ class GarbageCollector:
         self._store = store
         self._hypervisor = hypervisor
         self._network = network
+        self._disks = disks
         self._files = files
         self._clock = clock
         self._quarantine_s = quarantine_s
@@ -128,6 +130,7 @@ class GarbageCollector:
         """
         found = [instance.uid for instance in await self._hypervisor.observe()]
         found += await self._network.observe()
+        found += await self._disks.observe()
         files = list(self._files.digests())
         return plan.suspects(found, self._store.uids("VM"), files, self._referenced())
 
@@ -147,6 +150,7 @@ class GarbageCollector:
             await self._act("hypervisor.kill", suspect, lambda: self._hypervisor.kill(uid))
             and await self._act("hypervisor.forget", suspect, lambda: self._hypervisor.forget(uid))
             and await self._act("network.ensure_absent", suspect, lambda: self._network.ensure_absent(uid))
+            and await self._act("disks.ensure_absent", suspect, lambda: self._disks.ensure_absent(uid))
         )
 
     async def _act(self, op: str, suspect: Suspect, fn: Callable[[], Awaitable[None]]) -> bool:

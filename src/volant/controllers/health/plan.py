@@ -31,7 +31,7 @@ from volant.model.health import (
     observe,
     resume,
 )
-from volant.model.vm import VM, Endpoint, Health, HealthWord, VMStatus, is_as_asked
+from volant.model.vm import VM, Endpoint, Health, HealthWord, VMStatus, is_as_asked, running_address
 
 ACTOR = "health"
 HELD_UP_S = 1.0
@@ -153,9 +153,13 @@ def _on_grid(at: float, period_s: float, after: float) -> float:
 
 
 def where(vm: VM, target: Target) -> Endpoint | None:
-    """Where the target is reached: on the VM's own address, or nowhere."""
+    """Where the target is reached: on the running guest's own address, or nowhere.
+
+    Its spec may have the next guest's by then: a change of the network mode waits for a restart.
+    """
+    address = running_address(vm)
     for endpoint in vm.status.endpoints:
-        if endpoint.guest_port == target.port and endpoint.address == vm.spec.address:
+        if endpoint.guest_port == target.port and endpoint.address == address:
             return endpoint
     return None
 

@@ -13,6 +13,7 @@ own report. It is lost on restart, which costs one attempt.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Protocol
 
 from msgspec import Struct
@@ -57,8 +58,15 @@ class ArtifactCache(Protocol):
     def has(self, digest: str) -> bool:
         """Whether the file is there."""
 
+    def path(self, digest: str) -> Path:
+        """Where the file is."""
+
     async def remove(self, digest: str) -> None:
         """Remove the file. Harmless when it is gone."""
+
+
+def anything_goes(source: Source, path: Path) -> None:
+    """No file is looked into."""
 
 
 class _Refusal(Struct, frozen=True):
@@ -83,8 +91,18 @@ class PluginReconciler:
     gap_s = 0.0
     """Events of other kinds concern no plugin."""
 
-    def __init__(self, *, store: Store, cache: ArtifactCache, clock: Clock, effects: Effects | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        cache: ArtifactCache,
+        clock: Clock,
+        check: Callable[[Source, Path], None] = anything_goes,
+        effects: Effects | None = None,
+    ) -> None:
+        """`check` looks into a file that was fetched; raises ArtifactRefused for one that no VM may be started with."""
         self._store = store
+        self._check = check
         self._cache = cache
         self._clock = clock
         self._effects = effects or Effects()
@@ -143,6 +161,8 @@ class PluginReconciler:
         source = step.source
         try:
             got = await self._effects.act("artifacts.ensure", plugin.meta.uid, lambda: self._ensure(plugin, step))
+            if got is not None:
+                await self._look_into(plugin, source, got.digest)
         except ArtifactError as error:
             failure = error
             self._note(plugin.meta.uid, step, failure, turn)
@@ -160,6 +180,16 @@ class PluginReconciler:
             lambda: self._still_wanted(plugin, step) is not None,
             self._clock,
         )
+
+    async def _look_into(self, plugin: Plugin, source: Source, digest: str) -> None:
+        """Raises ArtifactRefused, with the file gone again unless it is another's, for one that cannot be used."""
+        try:
+            self._check(source, self._cache.path(digest))
+        except ArtifactRefused:
+            others = (other for other in self._store.plugins() if other.meta.uid != plugin.meta.uid)
+            if all(digest not in _digests(other) for other in others):
+                await self._discard(plugin.meta.uid, digest)
+            raise
 
     def _still_wanted(self, asked_for: Plugin, step: Fetch) -> Plugin | None:
         """The plugin as it is now, if it still waits for what `step` fetches."""

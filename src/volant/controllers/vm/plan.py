@@ -40,7 +40,8 @@ ASK_AGAIN_S = 5.0
 LOOK_AGAIN_S = 2.0
 """Between two looks at a guest that is on its way up or does not answer. The driver's watch is faster when it can."""
 ANSWERS_S = 5.0
-"""A VMM that has been there for so long and does not answer is late, even if its guest was never seen to run."""
+"""A VMM that has been there for so long and does not answer is late, even if its guest was never seen to run; before
+that it is on its way up."""
 CLOCK_SLACK_S = 1.0
 """A deadline may seem this much too far away: clocks are corrected by small steps all the time."""
 
@@ -153,4 +154,5 @@ def _keep_up(vm: VM, plugin: Plugin | None, seen: Instance, now: Instant, host: 
     was_running = vm.status.pid is not None and vm.status.pid == seen.pid
     # One that was found after the death of its daemon may never answer: whoever waits for its VM has to hear why.
     is_late = seen.started_at is None or abs(now - seen.started_at) > ANSWERS_S
-    return (reports.not_answering(vm, now) if was_running or is_late else None) or Wait(LOOK_AGAIN_S)
+    said = reports.not_answering(vm, now) if was_running or is_late else reports.starting(vm, seen, now)
+    return said or Wait(LOOK_AGAIN_S)

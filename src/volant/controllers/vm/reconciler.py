@@ -6,19 +6,23 @@ A step that touches the host is taken only if the store still holds the revision
 written by compare-and-swap. Either raises Conflict otherwise, and the key comes round again (V12). When another daemon
 has taken over, both raise Fenced (S3).
 
-A driver that says no is reported on the VM itself, once for a reason, and raised on: the queue knows when to try
-again. One refusal is no failure: a request to stop that cannot be delivered. It counts as lost, the next is due in
-seconds, and the deadline comes whatever happens.
+A driver that says no, or a config of which no seed can be made, is reported on the VM itself, once for a reason, and
+raised on: the queue knows when to try again. One refusal is no failure: a request to stop that cannot be delivered. It
+counts as lost, the next is due in seconds, and the deadline comes whatever happens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
+
+from msgspec.structs import replace
 
 from volant.clock import Clock, Instant
 from volant.controllers.vm import reports
 from volant.controllers.vm.fence import Fence
+from volant.controllers.vm.files import is_told, nothing_told, wanted_disks
 from volant.controllers.vm.plan import LOOK_AGAIN_S, next_step
 from volant.controllers.vm.steps import (
     Finalize,
@@ -31,8 +35,8 @@ from volant.controllers.vm.steps import (
     Step,
     Wait,
 )
-from volant.drivers import Attachment, Boot, Hypervisor, Instance, Network
-from volant.errors import DriverError, DriverRefused
+from volant.drivers import Attachment, Boot, Disks, Hypervisor, Instance, Network, VMFiles
+from volant.errors import ArtifactError, DriverError, DriverRefused
 from volant.model.event import Committed
 from volant.model.meta import Key
 from volant.model.plugin import Plugin, digests
@@ -43,6 +47,8 @@ from volant.store import Store
 from volant.telemetry import logger
 
 log = logger("volant.controllers.vm")
+
+T = TypeVar("T")
 
 MAX_STEPS = 8
 """In one turn. The longest way from any state to rest is shorter; a VM that needs more lets the others go first."""
@@ -56,21 +62,28 @@ class VMReconciler:
     gap_s = 0.0
     """News of a plugin is rare: it need not wait to become one turn with more."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- everything that a VM needs of the host
         self,
         *,
         store: Store,
         hypervisor: Hypervisor,
         network: Network,
+        disks: Disks,
         artifact_path: Callable[[str], Path],
         clock: Clock,
         node: str,
+        seed: Callable[[VM, Attachment], Awaitable[bytes]] = nothing_told,
         effects: Effects | None = None,
     ) -> None:
-        """`artifact_path` gives the file of a digest in the cache; `node` is this host's name."""
+        """`artifact_path` gives the file of a digest in the cache; `node` is this host's name.
+
+        `seed` makes the disk that tells a guest what its config says.
+        """
         self._store = store
         self._hypervisor = hypervisor
         self._network = network
+        self._disks = disks
+        self._seed = seed
         self._artifact_path = artifact_path
         self._clock = clock
         self._node = node
@@ -122,7 +135,7 @@ class VMReconciler:
     async def _take(self, vm: VM, step: Step, now: Instant) -> None:
         try:
             await self._act(vm, step)
-        except DriverError as error:
+        except (DriverError, ArtifactError) as error:
             if isinstance(step, RequestStop):
                 log.info("vm.stop_request_lost", vm=vm.meta.name, uid=vm.meta.uid, message=error.message)
                 return
@@ -158,12 +171,21 @@ class VMReconciler:
 
     async def _launch(self, vm: VM, plugin: Plugin) -> None:
         uid, hypervisor, network = vm.meta.uid, self._hypervisor, self._network
-        attachment = self._attachment(vm, vm.spec.config, plugin)
+        attachment = self._attachment(vm, vm.spec.config, vm.spec.address, plugin)
+        files = await self._files(vm, plugin, attachment)
         if attachment.mode != "none":
             await self._touch(vm, "network.ensure", lambda: network.ensure(uid, attachment))
-        boot = self._boot(vm, plugin, attachment)
+        boot = self._boot(vm, plugin, attachment, files)
         self._fence.launches(uid, vm.spec.restart_nonce)
         await self._touch(vm, "hypervisor.launch", lambda: hypervisor.launch(uid, boot))
+
+    async def _files(self, vm: VM, plugin: Plugin, attachment: Attachment) -> VMFiles:
+        """The VM's disks, as they are by now, and a seed where there is something to tell."""
+        wanted = wanted_disks(vm, plugin, self._artifact_path)
+        seed = await self._seed(vm, attachment) if is_told(vm, plugin) else None
+        if not wanted and seed is None:
+            return VMFiles()
+        return await self._touch(vm, "disks.ensure", lambda: self._disks.ensure(vm.meta.uid, wanted, seed))
 
     async def _finalize(self, vm: VM, step: Finalize) -> None:
         uid, hypervisor, network, store = vm.meta.uid, self._hypervisor, self._network, self._store
@@ -171,38 +193,41 @@ class VMReconciler:
         # runs on, and hand its address to the next VM.
         await self._touch(vm, "hypervisor.forget", lambda: hypervisor.forget(uid))
         await self._touch(vm, "network.ensure_absent", lambda: network.ensure_absent(uid))
+        await self._touch(vm, "disks.ensure_absent", lambda: self._disks.ensure_absent(uid))
         await self._effects.act("store.finalize", vm.meta.key, lambda: store.finalize(vm, FINALIZER, step.happening))
         self._fence.forget(uid)
 
-    async def _touch(self, vm: VM, op: str, fn: Callable[[], Awaitable[None]]) -> None:
+    async def _touch(self, vm: VM, op: str, fn: Callable[[], Awaitable[T]]) -> T:
         """An effect on the host, if the store still says what it was decided on and is ours (V12, S3)."""
         self._store.confirm(vm)
-        await self._effects.act(op, vm.meta.uid, fn)
+        return await self._effects.act(op, vm.meta.uid, fn)
 
-    def _boot(self, vm: VM, plugin: Plugin, attachment: Attachment) -> Boot:
+    def _boot(self, vm: VM, plugin: Plugin, attachment: Attachment, files: VMFiles) -> Boot:
         kernel = plugin.spec.manifest.kernel
         paths = {role: self._artifact_path(digest) for role, digest in digests(plugin).items()}
         return Boot(
             uid=vm.meta.uid,
             name=vm.meta.name,
-            booted=Booted(config=vm.spec.config, restart_nonce=vm.spec.restart_nonce),
+            booted=Booted(config=vm.spec.config, restart_nonce=vm.spec.restart_nonce, address=attachment.address),
             attachment=attachment,
             kernel=paths.get("kernel"),
             initramfs=paths.get("initramfs"),
-            rootfs=paths.get("rootfs"),
+            disks=files.disks,
+            seed=files.seed,
             cmdline=kernel.cmdline if kernel is not None else "",
         )
 
-    def _attachment(self, vm: VM, config: VMConfig, plugin: Plugin) -> Attachment:
+    def _attachment(self, vm: VM, config: VMConfig, address: str | None, plugin: Plugin) -> Attachment:
         mode = config.network.mode or self._network.mode
         if mode == "none":
             return Attachment(mode="none")
-        if mode != self._network.mode:
+        if mode not in self._network.pools:
             raise DriverRefused(
-                f"cannot attach {vm.meta.name} to a network of mode '{mode}': this daemon's network is of mode "
-                f"'{self._network.mode}'. Leave config.network.mode out, or start the daemon with another --network"
+                f"cannot attach {vm.meta.name} to a network of mode '{mode}': this daemon has "
+                f"{', '.join(sorted(self._network.pools))}. Change its network.mode, or start with --network bridge"
             )
-        return self._network.attachment(vm.meta.uid, vm.spec.address, plugin.spec.manifest.ports())
+        ports = plugin.spec.manifest.ports()
+        return self._network.attachment(vm.meta.uid, address, ports, replace(config.network, mode=mode))
 
     def _facts(self, vm: VM, plugin: Plugin | None, seen: Instance | None) -> HostFacts:
         info = self._hypervisor.info
@@ -215,7 +240,8 @@ class VMReconciler:
 
     def _endpoints(self, vm: VM, seen: Instance, plugin: Plugin) -> tuple[Endpoint, ...]:
         try:
-            attachment = self._attachment(vm, reports.booted_of(vm, seen).config, plugin)
+            booted = reports.booted_of(vm, seen)
+            attachment = self._attachment(vm, booted.config, booted.address or vm.spec.address, plugin)
         except DriverRefused:
             return ()  # because a guest from the days of another --network runs on, though nobody can say where
         return tuple(

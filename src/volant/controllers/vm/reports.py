@@ -11,7 +11,6 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from volant.clock import Instant
-from volant.controllers.vm.delivery import with_delivery, without_delivery
 from volant.controllers.vm.restarts import FURTHEST_S, failures_after, failures_before, may_restart, restart_at
 from volant.controllers.vm.steps import HostFacts, Report
 from volant.drivers import Instance
@@ -79,8 +78,7 @@ def running(vm: VM, seen: Instance, now: Instant, host: HostFacts, manifest: Man
     Where the plugin has a health check its verdict is waited for, and whether the guest is ready follows it (P4).
     """
     status, booted = vm.status, booted_of(vm, seen)
-    conditions = with_delivery(status.conditions, booted.config, vm.meta.generation, now)
-    said = replace(status, next_restart_at=None, conditions=conditions)
+    said = replace(status, next_restart_at=None)
     if status.pid == seen.pid and status.booted == booted:
         return _say(vm, said, now, *_readiness(said, manifest))
     # A guest whose end was reported and who turns out to run was never restarted.
@@ -220,7 +218,6 @@ def _without_guest(status: VMStatus) -> VMStatus:
         accelerator=None,
         isolation=None,
         health=None,
-        conditions=without_delivery(status.conditions),
     )
 
 

@@ -20,27 +20,28 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from volant.clock import Clock, Uid
-from volant.drivers import Boot, HypervisorInfo, Instance, processes
+from volant.drivers import Attachment, Boot, HypervisorInfo, Instance, processes
 from volant.drivers.qemu import console
 from volant.drivers.qemu.accelerator import Choice
 from volant.drivers.qemu.command import mark
+from volant.drivers.qemu.confinement import POLICY, Confinement, Policy
 from volant.drivers.qemu.ends import Ends
 from volant.drivers.qemu.exits import End
+from volant.drivers.qemu.hints import Hints
 from volant.drivers.qemu.host import Host, program
 from volant.drivers.qemu.process import Recipe, Spawned, spawn
+from volant.drivers.qemu.reattach import reattach
 from volant.drivers.qemu.rundir import Records, RunDir, Started
 from volant.drivers.qemu.search import Look, Search
 from volant.drivers.qemu.vmm import PATIENCE, Patience, Vmm
 from volant.errors import DriverError, DriverUnavailable, StartupError
 
-NOBODY = 65534
-
 
 class QemuHypervisor:
     """MicroVMs by QEMU, one directory each below `run_dir`.
 
-    `vmm_uid` is who VMMs run as when the daemon is root; otherwise they run as the daemon does. At most `starts` VMs
-    are being started at a time; left out: as many as there are processors, because more only start more slowly.
+    `policy` says who VMMs run as and what they may take. At most `starts` VMs are being started at a time; left out:
+    as many as there are processors, because more only start more slowly.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class QemuHypervisor:
         host: Host,
         accelerator: Choice,
         clock: Clock,
-        vmm_uid: int = NOBODY,
+        policy: Policy = POLICY,
         starts: int | None = None,
         patience: Patience = PATIENCE,
     ) -> None:
@@ -59,14 +60,16 @@ class QemuHypervisor:
         self._patience = patience
         self._host = host
         self._choice = accelerator
-        self._recipe = Recipe(qemu=host.qemu, accelerator=accelerator.accelerator, vmm_uid=vmm_uid)
-        self._search = Search(self._rundir, {os.geteuid(), *([] if self._recipe.becomes is None else [vmm_uid])})
+        self._recipe = Recipe(qemu=host.qemu, accelerator=accelerator.accelerator, vmm_uid=policy.uids[0])
+        self._confinement = Confinement(self._rundir, policy, accelerator.accelerator)
+        self._search = Search(self._rundir, self._confinement.owners)
         self._starts = asyncio.Semaphore(starts or len(os.sched_getaffinity(0)))
         self._live: dict[Uid, Vmm] = {}
         self._launching: set[Uid] = set()
         self._ends = Ends(self._rundir, clock)
-        self._watchers: set[asyncio.Queue[Uid | None]] = set()
+        self._hints = Hints(patience.beat_s, is_trusted=self._is_trusted, on_beat=self._tend)
         self._has_looked = False
+        self._confinement.check()
         try:
             self._rundir.prepare()
         except OSError as error:
@@ -81,6 +84,7 @@ class QemuHypervisor:
             isolation="hardware" if self._choice.accelerator == "kvm" else "none",
             version=self._host.version,
             detail=self._choice.detail,
+            confinement=self._confinement.words(),
         )
 
     async def launch(self, uid: Uid, boot: Boot) -> None:
@@ -94,6 +98,7 @@ class QemuHypervisor:
                 self._adopt(uid, await self._look_at(uid))
             if uid in self._live:
                 return
+            self._confinement.admit(boot.name)
             program(self._recipe.qemu, package="qemu-system-x86")
             async with self._starts:
                 await self._start(replace(boot, uid=uid), name)
@@ -142,43 +147,36 @@ class QemuHypervisor:
             raise DriverUnavailable(f"cannot end {uid}: process {vmm.pid} does not go, though killed")
 
     async def forget(self, uid: Uid) -> None:
-        """Remove the VM's directory."""
+        """Remove the VM's directory and its control group."""
         vmm = await self._find(uid)
         if vmm is not None or uid in self._launching:
             raise DriverUnavailable(f"cannot forget {uid}: it lives{f' as process {vmm.pid}' if vmm else ''}")
         try:
+            await asyncio.to_thread(self._confinement.release, uid)
             await asyncio.to_thread(self._ends.forget, uid)
         except OSError as error:
-            raise DriverUnavailable(f"cannot remove {self._rundir.of(uid)}: {error.strerror}") from error
+            where = error.filename or self._rundir.of(uid)
+            raise DriverUnavailable(f"cannot remove {where}: {error.strerror}") from error
 
-    async def watch(self) -> AsyncGenerator[Uid | None, None]:
+    async def reattach(self, uid: Uid, attachment: Attachment) -> None:
+        """Put the VM's descriptor on its new tap, if the old one was deleted."""
+        vmm = await self._find(uid)
+        if vmm is not None and attachment.tap is not None:
+            await asyncio.to_thread(reattach, vmm.pid, uid, attachment.tap)
+
+    def watch(self) -> AsyncGenerator[Uid | None, None]:
         """Ends, and what QMP reports of guests that stop, go on or come up. Ends with `close`.
 
         Silent while a process that is watched has ended and nobody was told: then the watch is not to be trusted.
         """
-        queue: asyncio.Queue[Uid | None] = asyncio.Queue()
-        self._watchers.add(queue)
-        try:
-            while True:
-                try:
-                    async with asyncio.timeout(self._patience.beat_s):
-                        uid = await queue.get()
-                except TimeoutError:
-                    if not any(vmm.is_overdue for vmm in self._live.values()):
-                        yield None
-                    continue
-                if uid is None:
-                    return
-                yield uid
-        finally:
-            self._watchers.discard(queue)
+        return self._hints.watch()
 
     async def close(self) -> None:
         """Let go of every handle and connection. VMs run on, and the next driver finds them."""
         for vmm in self._live.values():
             vmm.close()
         self._live.clear()
-        self._tell(None)
+        self._hints.tell(None)
 
     # Starting
 
@@ -188,12 +186,13 @@ class QemuHypervisor:
             return
         vmm.kill()
         await vmm.until_gone(self._patience.kill_s)
-        with contextlib.suppress(OSError):
-            self._rundir.remove(boot.uid)
+        for clear in (self._rundir.remove, self._confinement.release):
+            with contextlib.suppress(OSError):
+                clear(boot.uid)
         raise DriverUnavailable(f"cannot start {boot.name}: QEMU did not answer within {self._patience.start_s:g} s")
 
     async def _spawn(self, boot: Boot, name: str) -> Vmm:
-        arguments = (self._rundir, boot, name, self._recipe, self._clock)
+        arguments = (self._rundir, boot, name, self._recipe, self._confinement, self._clock)
         started = asyncio.get_running_loop().run_in_executor(None, spawn, *arguments)
         try:
             return self._hold(boot, await asyncio.shield(started))
@@ -215,8 +214,7 @@ class QemuHypervisor:
 
     def _look(self, known: set[Uid], pids: set[int]) -> Look:
         look = self._search.everywhere(known, pids)
-        for uid in known | look.records.keys():
-            console.tend(self._rundir.of(uid))
+        console.tend_all(self._rundir.of(uid) for uid in known | look.records.keys())
         return look
 
     async def _find(self, uid: Uid) -> Vmm | None:
@@ -258,7 +256,7 @@ class QemuHypervisor:
             started_at=records.started.started_at if records.started else None,
             booted=records.boot.booted if records.boot else None,
             patience=self._patience,
-            on_change=self._tell,
+            on_change=self._hints.tell,
             on_end=self._bury,
         )
         self._live[uid] = vmm
@@ -290,8 +288,10 @@ class QemuHypervisor:
     def _bury(self, vmm: Vmm, end: End) -> None:
         self._live.pop(vmm.uid, None)
         self._ends.bury(vmm, end)
-        self._tell(vmm.uid)
+        self._hints.tell(vmm.uid)
 
-    def _tell(self, uid: Uid | None) -> None:
-        for queue in self._watchers:
-            queue.put_nowait(uid)
+    def _is_trusted(self) -> bool:
+        return not any(vmm.is_overdue for vmm in self._live.values())
+
+    async def _tend(self) -> None:
+        await asyncio.to_thread(console.tend_all, [self._rundir.of(uid) for uid in self._live])

@@ -23,6 +23,8 @@ _BY_GUEST: dict[str, tuple[ExitReason, str]] = {
     "guest-panic": ("guest_panic", "the guest's kernel panicked"),
 }
 _FORWARD = re.compile(r"Could not set up host forwarding rule '(?:tcp|udp):([^'-]+)-")
+_LOCKED = re.compile(r'"node-name":"disk-([a-z0-9-]+)".*Failed to get "[a-z ]+" lock$')
+_OPTION = re.compile(r"^-[a-z]+ \{.*\}: ")
 _PROGRAM = re.compile(r"^[a-z0-9_/.-]+: ")
 
 
@@ -55,6 +57,10 @@ def first_complaint(said: str) -> str:
     forward = _FORWARD.search(line)
     if forward is not None:
         return f"cannot publish {forward[1]}: the port is taken"
+    locked = _LOCKED.search(line)
+    if locked is not None:
+        return f"cannot use disk {locked[1]}: another process has it open"
+    line = _OPTION.sub("", line)
     # What QEMU prints may repeat what a guest or a file name said: nothing of it may steer a terminal.
     return "".join(letter if letter.isprintable() else "?" for letter in line)[:500]
 

@@ -20,7 +20,7 @@ QEMU = "qemu-system-x86_64"
 
 _CHECK_S = 20.0
 _VERSION = re.compile(r"version (\d+(?:\.\d+)*)")
-_PACKAGES = {"prlimit": "util-linux", "setpriv": "util-linux", "nice": "coreutils"}
+_PACKAGES = {"sh": "dash", "prlimit": "util-linux", "setpriv": "util-linux", "nice": "coreutils"}
 
 
 class Host(Struct, frozen=True, kw_only=True):

@@ -1,9 +1,10 @@
 """Starting one QEMU: its directory, its rights, its record.
 
-    mkdir ▸ boot.json ▸ open files and sockets ▸ prlimit ▸ setpriv ▸ nice ▸ qemu      instance.json
-    ╰───────────────── ours ─────────────────╯   ╰─── one pid, no way back ───╯       ╰── ours ──╯
+    mkdir ▸ boot.json ▸ user, group ▸ open files and sockets ▸ sh ▸ prlimit ▸ setpriv ▸ nice ▸ qemu   instance.json
+    ╰──────────────────────── ours ─────────────────────────╯   ╰───── one pid, no way back ──────╯   ╰── ours ──╯
 
-Rights are taken away by programs that become the next one, each smaller than the last: a child of Python that changed
+The shell's one line goes into the VM's control group, where there is one; no word of it comes from outside. Rights are
+taken away by programs that become the next one, each smaller than the last: a child of Python that changed
 its own rights would run Python code between fork and exec, which a process with threads must not. All of it is one
 pid from the start, in a session of its own, so that it outlives the daemon and nobody's Ctrl-C reaches it.
 
@@ -21,21 +22,22 @@ from typing import NamedTuple
 
 from volant.clock import Clock
 from volant.drivers import Accelerator, Boot, processes
-from volant.drivers.qemu.command import Files, Sockets, argv
-from volant.drivers.qemu.console import FILE_LIMIT_BYTES
-from volant.drivers.qemu.handover import Handover
+from volant.drivers.qemu.cgroup import ENTER
+from volant.drivers.qemu.command import argv
+from volant.drivers.qemu.confinement import Confinement, Taken
+from volant.drivers.qemu.handover import Handover, handed_files, handed_sockets
 from volant.drivers.qemu.host import program
-from volant.drivers.qemu.rundir import CONSOLE_LOG, VMM_LOG, RunDir, Started
+from volant.drivers.qemu.limits import limits, rlimits
+from volant.drivers.qemu.rundir import VMM_LOG, RunDir, Started
 from volant.errors import DriverError, DriverRefused, DriverUnavailable
 
 KVM = Path("/dev/kvm")
 
 _NICENESS = 10
-_OPEN_FILES = 1024
 
 
 class Recipe(NamedTuple):
-    """What is the same for every VM of a driver. `vmm_uid` (and gid) is who VMMs run as when the daemon is root."""
+    """What to start a VMM with. `vmm_uid` (and gid) is who it runs as when the daemon is root."""
 
     qemu: str
     accelerator: Accelerator
@@ -70,7 +72,7 @@ def unprivileged(recipe: Recipe) -> list[str]:
     return words
 
 
-def spawn(rundir: RunDir, boot: Boot, mark: str, recipe: Recipe, clock: Clock) -> Spawned:
+def spawn(rundir: RunDir, boot: Boot, mark: str, recipe: Recipe, confinement: Confinement, clock: Clock) -> Spawned:
     """Start it, in place of what an ended one left. Blocks for some milliseconds.
 
     Raises DriverRefused or DriverUnavailable with nothing left behind.
@@ -82,33 +84,33 @@ def spawn(rundir: RunDir, boot: Boot, mark: str, recipe: Recipe, clock: Clock) -
         where = rundir.of(boot.uid)
         raise DriverRefused(f"cannot start {boot.name}: {where} is in the way. Remove it") from error
     except OSError as error:
-        _clear(rundir, boot)
+        _clear(rundir, confinement, boot)
         raise _unavailable(boot, error) from error
     try:
-        pid = _exec(rundir.of(boot.uid), boot, mark, recipe)
+        taken = confinement.take(boot)
+        pid = _exec(rundir.of(boot.uid), boot, mark, recipe._replace(vmm_uid=taken.vmm_uid), confined(boot, taken))
         return _record(rundir, boot, mark, pid, clock)
     except (OSError, DriverError) as error:
-        _clear(rundir, boot)
+        _clear(rundir, confinement, boot)
         raise error if isinstance(error, DriverError) else _unavailable(boot, error) from error
 
 
-def _exec(directory: Path, boot: Boot, mark: str, recipe: Recipe) -> int:
+def confined(boot: Boot, taken: Taken) -> list[str]:
+    """The words before a command that bound what it may take. May raise OSError, DriverRefused."""
+    words = [program("prlimit", package="util-linux"), *rlimits(limits(boot), is_own_user=taken.is_own_user)]
+    if taken.entry is None:
+        return words
+    return [program("sh", package="dash"), "-c", ENTER, "volant", str(taken.entry), *words]
+
+
+def _exec(directory: Path, boot: Boot, mark: str, recipe: Recipe, bounds: list[str]) -> int:
     with Handover(recipe.becomes) as over:
-        files = Files(
-            kernel=over.artifact(boot.kernel) if boot.kernel else None,
-            initramfs=over.artifact(boot.initramfs) if boot.initramfs else None,
-            console_log=over.console_log(directory / CONSOLE_LOG),
-        )
-        sockets = Sockets(
-            qmp=over.listener(directory / "qmp.sock"),
-            monitor=over.listener(directory / "monitor.sock"),
-            console=over.listener(directory / "console.sock"),
-            agent=over.listener(directory / "agent.sock"),
-        )
+        files = handed_files(over, directory, boot)
+        sockets = handed_sockets(over, directory, boot)
         command = argv(boot, qemu=recipe.qemu, mark=mark, accelerator=recipe.accelerator, sockets=sockets, files=files)
         said = over.own_log(directory / VMM_LOG)
         child = _Detached(
-            [*_limits(), *unprivileged(recipe), *_nice(), *command],
+            [*bounds, *unprivileged(recipe), *_nice(), *command],
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=said,
@@ -138,11 +140,6 @@ def _record(rundir: RunDir, boot: Boot, mark: str, pid: int, clock: Clock) -> Sp
     return Spawned(handle, started)
 
 
-def _limits() -> list[str]:
-    limits = ["--core=0:0", f"--nofile={_OPEN_FILES}:{_OPEN_FILES}", f"--fsize={FILE_LIMIT_BYTES}:{FILE_LIMIT_BYTES}"]
-    return [program("prlimit", package="util-linux"), *limits]
-
-
 def _nice() -> list[str]:
     return [program("nice", package="coreutils"), "-n", str(_NICENESS)]
 
@@ -152,9 +149,11 @@ def _groups(accelerator: Accelerator) -> list[str]:
     return ["--groups", str(KVM.stat().st_gid)] if accelerator == "kvm" else ["--clear-groups"]
 
 
-def _clear(rundir: RunDir, boot: Boot) -> None:
+def _clear(rundir: RunDir, confinement: Confinement, boot: Boot) -> None:
     with contextlib.suppress(OSError):
         rundir.remove(boot.uid)
+    with contextlib.suppress(OSError):
+        confinement.release(boot.uid)
 
 
 def _unavailable(boot: Boot, error: OSError) -> DriverUnavailable:

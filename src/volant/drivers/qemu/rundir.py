@@ -1,6 +1,7 @@
 """What lies beside a VM's process, so that another daemon finds it: one directory a VM.
 
     <run dir>/<uid>/  boot.json      what it was started with; there before the process is
+                      confined.json  which user its process runs as; there before the process is
                       instance.json  which process it is; there as soon as the process is
                       exit.json      how it ended; there as soon as that is known
                       *.sock         QMP, the monitor for people, the serial console, the agent port
@@ -35,6 +36,7 @@ from volant.model.vm import Exit
 BOOT = "boot.json"
 INSTANCE = "instance.json"
 EXIT = "exit.json"
+CONFINED = "confined.json"
 CONSOLE_LOG = "console.log"
 VMM_LOG = "vmm.log"
 
@@ -50,6 +52,12 @@ class Started(Struct, frozen=True, kw_only=True):
     identity: Identity
     mark: str
     started_at: Instant
+
+
+class Confined(Struct, frozen=True, kw_only=True):
+    """Who the VM's process runs as: nobody else is given that uid while this record is there."""
+
+    vmm_uid: int
 
 
 class Records(Struct, frozen=True, kw_only=True):
@@ -111,6 +119,14 @@ class RunDir:
     def read_exit(self, uid: Uid) -> Exit | None:
         """How the VM ended, if that was recorded."""
         return self._read(uid, EXIT, Exit)
+
+    def read_confined(self, uid: Uid) -> Confined | None:
+        """Who the VM's process runs as, if that was recorded."""
+        return self._read(uid, CONFINED, Confined)
+
+    def write_confined(self, uid: Uid, confined: Confined) -> None:
+        """Record it. Not synced: after a crash of the host no process has that uid."""
+        self._write(uid, CONFINED, confined, sync=False)
 
     def write_started(self, uid: Uid, started: Started) -> None:
         """Record the process, and see to it that everything so far is on the disk."""

@@ -12,7 +12,7 @@ processes take tens of milliseconds, so it runs in a thread.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Container
 from typing import NamedTuple
 
 from volant.clock import Uid
@@ -41,12 +41,21 @@ class Living(NamedTuple):
     pid: int
 
 
-class Search:
-    """Looks for the VMs of one run directory. `owners` are the users that their processes may run as."""
+class _Anybody:
+    def __contains__(self, uid: object) -> bool:
+        return True
 
-    def __init__(self, rundir: RunDir, owners: Collection[int]) -> None:
+
+class Search:
+    """Looks for the VMs of one run directory. `owners` are the users that their processes may run as.
+
+    A process that a record names is taken whoever it runs as: the record is ours alone, names that process for ever,
+    and is older than the settings that say who `owners` are.
+    """
+
+    def __init__(self, rundir: RunDir, owners: Container[int]) -> None:
         self._rundir = rundir
-        self._owners = frozenset(owners)
+        self._owners = owners
 
     def everywhere(self, known: Collection[Uid], pids: Collection[int]) -> Look:
         """Everything but the VMs that are `known` and the processes `pids`, which are not looked at again."""
@@ -70,7 +79,7 @@ class Search:
         started = look.of(uid).started
         if started is not None:
             pid = started.identity.pid
-            handle = processes.open_ours(pid, name, owners=self._owners, expected=started.identity)
+            handle = processes.open_ours(pid, name, owners=_Anybody(), expected=started.identity)
             if handle is not None:
                 return Living(handle, pid)
         if uid in look.pids:

@@ -22,7 +22,7 @@ from msgspec import Struct
 from volant.clock import Instant, Uid
 from volant.drivers import BEAT_S, Instance, InstanceState, processes
 from volant.drivers.qemu.exits import End
-from volant.drivers.qemu.handover import connect
+from volant.drivers.qemu.handover import AGENT, GUEST_AGENT, QMP, connect
 from volant.drivers.qemu.qmp import Monitor
 from volant.model.vm import Booted
 
@@ -46,6 +46,8 @@ PATIENCE = Patience()
 _RUNNING = frozenset({"running", "suspended"})
 _NOT_YET = frozenset({"prelaunch", "inmigrate", "restore-vm", "finish-migrate", "postmigrate"})
 _SHUTDOWN = b"shutdown\n"
+_GUEST_SHUTDOWN = b'\xff{"execute":"guest-shutdown","arguments":{"mode":"powerdown"}}\n'
+"""The first byte is no JSON: it ends whatever the agent has heard in part. Success has no answer, and none is read."""
 
 
 class Vmm:
@@ -77,7 +79,8 @@ class Vmm:
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._monitor: Monitor | None = None
-        self._agent: socket.socket | None = None
+        self._agents: dict[str, socket.socket] = {}
+        self._was_asked = False
         self._patience = patience
         self._last_call: asyncio.TimerHandle | None = None
         self._was_killed = False
@@ -91,7 +94,7 @@ class Vmm:
         """Connect to QMP, unless that is so. Harmless when QEMU does not listen."""
         if self._monitor is not None and (not self._monitor.is_lost or self._is_leaving):
             return  # On its way out it would not answer, and what it said last is not to be lost.
-        connection = connect(self._directory / "qmp.sock")
+        connection = connect(self._directory / QMP)
         self._monitor = Monitor(connection, on_change=self._hear) if connection is not None else None
 
     @property
@@ -139,15 +142,28 @@ class Vmm:
         return await self._monitor.is_answering(within_s)
 
     def request_stop(self) -> None:
-        """Ask the guest to shut down: a line to its agent and its power button. Waits for nothing."""
+        """Ask the guest to shut down: its power button and a line to our init. Waits for nothing.
+
+        A guest that booted itself is asked through QEMU's guest agent as well from the second time on: its system
+        has had its chance to hear the button, and the agent goes round whatever there decides about buttons.
+        """
         if self._monitor is not None and not self._monitor.is_lost:
             self._monitor.send("system_powerdown")
-        if self._agent is None:
+        self._tell(AGENT, _SHUTDOWN)
+        if self._was_asked:
+            self._tell(GUEST_AGENT, _GUEST_SHUTDOWN)
+        self._was_asked = True
+
+    def _tell(self, name: str, line: bytes) -> None:
+        """Say it to whoever listens behind that socket in the guest. What comes back stays in the socket, unread."""
+        if name not in self._agents:
+            connection = connect(self._directory / name)
+            if connection is None:
+                return
             # Kept open to the end: QEMU drops what a guest that is still booting has not read when its sender leaves.
-            self._agent = connect(self._directory / "agent.sock")
-        if self._agent is not None:
-            with contextlib.suppress(OSError):
-                self._agent.sendall(_SHUTDOWN)
+            self._agents[name] = connection
+        with contextlib.suppress(OSError):
+            self._agents[name].sendall(line)
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -165,8 +181,8 @@ class Vmm:
         os.close(self._handle)
         if self._monitor is not None:
             self._monitor.close()
-        if self._agent is not None:
-            self._agent.close()
+        for connection in self._agents.values():
+            connection.close()
         self._news.set()
 
     @property

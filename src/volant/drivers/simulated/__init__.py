@@ -17,6 +17,7 @@ Deliberately absent: anything real. No process, file or socket is touched.
 """
 
 from volant.drivers.simulated.behaviour import Answers, Behaviour, Faults
+from volant.drivers.simulated.disks import SimulatedDisks
 from volant.drivers.simulated.host import FIRST_PID, Script, SimulatedHost
 from volant.drivers.simulated.hypervisor import SimulatedHypervisor
 from volant.drivers.simulated.network import SimulatedNetwork
@@ -29,6 +30,7 @@ __all__ = [
     "Behaviour",
     "Faults",
     "Script",
+    "SimulatedDisks",
     "SimulatedHost",
     "SimulatedHypervisor",
     "SimulatedNetwork",

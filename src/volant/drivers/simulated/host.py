@@ -15,7 +15,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from volant.clock import Clock, Uid
-from volant.drivers import Attachment, Boot, Instance
+from volant.drivers import Attachment, Boot, DiskSpec, Instance
 from volant.drivers.simulated.agenda import Agenda
 from volant.drivers.simulated.behaviour import Answers, Behaviour, Faults
 from volant.drivers.simulated.guest import Guest
@@ -51,6 +51,8 @@ class SimulatedHost:
         self.launches: Counter[Uid] = Counter()
         self.networks: dict[Uid, Attachment] = {}
         self.network_fault: str | None = None
+        self.disks: dict[Uid, dict[str, DiskSpec]] = {}
+        self.disk_fault: str | None = None
         self.look_s = 0.0
         """How long a driver takes to look at one guest."""
         self.attach_s = 0.0

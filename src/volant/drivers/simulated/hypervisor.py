@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from volant.clock import Clock, Uid
-from volant.drivers import BEAT_S, Boot, HypervisorInfo, Instance
+from volant.drivers import BEAT_S, Attachment, Boot, HypervisorInfo, Instance
 from volant.drivers.simulated.host import SimulatedHost
 from volant.errors import DriverRefused, DriverUnavailable
 
@@ -83,6 +83,9 @@ class SimulatedHypervisor:
         if self._host.alive(uid):
             raise DriverUnavailable("cannot forget a guest whose process lives")
         self._host.remove(uid)
+
+    async def reattach(self, uid: Uid, attachment: Attachment) -> None:
+        """Nothing: simulated guests have no taps."""
 
     async def watch(self) -> AsyncIterator[Uid | None]:
         """Uids to which something happened, each once however often, since this driver was made."""

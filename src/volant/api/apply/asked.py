@@ -1,0 +1,99 @@
+"""The body of an apply, and the documents in it: every mistake of every document at once (A9)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Any, NamedTuple
+
+from msgspec import UNSET, Struct, UnsetType
+from msgspec import Meta as Constraint
+
+from volant.api.body import FieldError, converted
+from volant.errors import Invalid
+from volant.model.apply.documents import FORMS, Document
+from volant.model.meta import Key, Name
+
+MAX_OBJECTS = 10_000
+MAX_TOLD = 100
+"""Mistakes that an answer lists."""
+
+Manager = Annotated[
+    str,
+    Constraint(
+        pattern=r"^[a-z0-9][a-z0-9._/-]{0,62}$(?!\n)",
+        description="Who says the fields: lower-case letters, digits, '.', '_', '/', '-', at most 63.",
+    ),
+]
+
+
+class Apply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /apply`: objects as they should be, as one set.
+
+    `objects` are manifests: `kind`, `metadata`, `spec`. `manager` is whose their fields are. `prune` deletes what the
+    set no longer names, which `partial` forbids: objects that are not all of the set. `confirm_delete` is how many
+    deletions are meant, where there are many. `force` takes fields and objects over from other managers and sets.
+    `plan` is the token of a dry run: nothing is done but exactly that.
+    """
+
+    set: Name
+    objects: Annotated[list[dict[str, Any]], Constraint(max_length=MAX_OBJECTS)]
+    manager: Manager = "apply"
+    prune: bool = False
+    partial: bool = False
+    force: bool = False
+    confirm_delete: Annotated[int, Constraint(ge=0)] | UnsetType = UNSET
+    plan: Annotated[str, Constraint(min_length=32, max_length=32)] | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if self.prune and self.partial:
+            raise ValueError("a part of a set says nothing of the rest: 'prune' needs all of it")
+
+
+class Placed(NamedTuple):
+    """A document, and where it stands in the body."""
+
+    at: str
+    document: Document
+
+    @property
+    def key(self) -> Key:
+        """The object that it is about."""
+        return Key(self.document.kind, self.document.metadata.name)
+
+
+def documents(asked: Apply) -> list[Placed]:
+    """The documents of the body, in their order. Raises Invalid with the mistakes of all of them."""
+    placed: list[Placed] = []
+    errors: list[FieldError] = []
+    for index, said in enumerate(asked.objects):
+        at = f"/objects/{index}"
+        form = FORMS.get(str(said.get("kind")))
+        if form is None:
+            errors.append({"path": f"{at}/kind", "message": f"expected one of: {', '.join(sorted(FORMS))}"})
+            continue
+        found = converted(said, form, at)
+        if isinstance(found, list):
+            errors += found
+        else:
+            placed.append(Placed(at, found))
+    errors += _twice(placed)
+    if errors:
+        raise invalid(errors)
+    return placed
+
+
+def invalid(errors: list[FieldError]) -> Invalid:
+    """What to raise for mistakes of documents."""
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return Invalid(
+        f"cannot apply: {errors[0]['path']}: {errors[0]['message']}{more}", code="invalid", fields=errors[:MAX_TOLD]
+    )
+
+
+def _twice(placed: list[Placed]) -> list[FieldError]:
+    times = Counter(one.key for one in placed)
+    return [
+        {"path": f"{one.at}/metadata/name", "message": f"{one.key.kind} {one.key.name} is said more than once"}
+        for one in placed
+        if times[one.key] > 1
+    ]

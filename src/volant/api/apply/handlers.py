@@ -1,0 +1,179 @@
+"""The handlers of sets: apply one, show them, and make again what was pruned.
+
+An apply is one job: whatever stands in its way, it has changed nothing. A dry run is the same job, rolled back, so what
+it says is what an apply does (A4).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from volant.api.apply.asked import Apply, Placed, documents, invalid
+from volant.api.apply.objects import Desk, apply_one
+from volant.api.apply.prune import prune
+from volant.api.body import FieldError
+from volant.api.call import Answer, Call, encoded, plain
+from volant.clock import Uid, rfc3339
+from volant.errors import Conflict, Invalid, NotFound, RequestError
+from volant.model.apply.outcome import ApplyView, MemberView, Planned, PrunedView, SetView, answer, token
+from volant.model.meta import Kind
+from volant.model.queries import Applying, NoQuery
+from volant.store import RESTORABLE_S, Pruned, Transaction
+
+KINDS: tuple[Kind, ...] = ("Plugin", "VM", "Deployment")
+"""What is used comes before who uses it, in whatever order they are said."""
+
+
+class _Tried(Exception):
+    """Not an error: the answer of a dry run, on its way out of a transaction that is to be rolled back."""
+
+    def __init__(self, view: ApplyView) -> None:
+        super().__init__()
+        self.view = view
+
+
+async def apply(call: Call, query: Applying) -> Answer:
+    """`POST /apply`: Make a set of objects as they are said, all or nothing.
+
+    Objects are created and changed as their manifests say; fields that other managers have said are left alone, or are
+    a conflict where they are said otherwise. With `prune` what the set no longer names is deleted. The answer is the
+    plan, with a `token`: `?dry_run=true` gives it without doing anything, and `plan` in the body does nothing else.
+    """
+    asked = await call.body(Apply)
+    view = await _applied(call, asked, is_trial=query.dry_run)
+    return Answer(200, encoded(view))
+
+
+async def list_sets(call: Call, query: NoQuery) -> Answer:
+    """`GET /sets`: List what was applied together, by name."""
+    return plain([_set_view(call, name) for name in call.store.sets()])
+
+
+async def get_set(call: Call, query: NoQuery) -> Answer:
+    """`GET /sets/{name}`: Show a set: its objects, and what was pruned of it in the last 24 hours."""
+    return plain(_known(_set_view(call, call.name)))
+
+
+async def restore(call: Call, query: Applying) -> Answer:
+    """`POST /sets/{name}/restore`: Make again what was pruned of a set in the last 24 hours.
+
+    Each as its manifest was then, with a new identity: addresses, disks and histories are new. What has a name that is
+    taken by now is left out.
+    """
+    lost = [one for one in call.store.pruned(call.name, call.deps.clock.now()) if not _is_there(call, one)]
+    if not lost:
+        _known(_set_view(call, call.name))
+    objects = [msgspec.json.decode(one.document, type=dict[str, Any]) for one in lost]
+    asked = Apply(set=call.name, objects=objects, partial=True)
+    return Answer(200, encoded(await _applied(call, asked, is_trial=query.dry_run)))
+
+
+async def _applied(call: Call, asked: Apply, *, is_trial: bool) -> ApplyView:
+    placed = documents(asked)
+
+    def job(tx: Transaction) -> ApplyView:
+        view = _apply_in(Desk(call, tx, asked, is_trial), placed)
+        if is_trial:
+            raise _Tried(view)
+        return view
+
+    try:
+        return await call.store.write(job)
+    except _Tried as tried:
+        return tried.view
+
+
+def _apply_in(desk: Desk, placed: list[Placed]) -> ApplyView:
+    planned, uids = _objects(desk, placed)
+    if desk.asked.prune:
+        planned += prune(desk, uids)
+    if desk.asked.plan is not UNSET and desk.asked.plan != token(planned):
+        raise Conflict(
+            "cannot apply this plan: something has changed since it was made. Make another",
+            code="plan_changed",
+            details={"token": token(planned)},
+        )
+    return answer(desk.asked.set, desk.asked.manager, planned, dry_run=desk.is_trial)
+
+
+def _objects(desk: Desk, placed: list[Placed]) -> tuple[list[Planned], set[Uid]]:
+    """Every object of the set made or changed. Raises what is in the way of all of them, together (A9)."""
+    planned: dict[str, Planned] = {}
+    troubles: list[tuple[Placed, RequestError]] = []
+    uids: set[Uid] = set()
+    for one in sorted(placed, key=lambda one: KINDS.index(one.key.kind)):
+        try:
+            obj, planned[one.at] = apply_one(desk, one)
+        except RequestError as error:
+            troubles.append((one, error))
+            continue
+        uids.add(obj.meta.uid)
+        if desk.tx.set_of(obj.meta.uid) != desk.asked.set:
+            desk.tx.join(desk.asked.set, obj.meta.uid)
+            desk.tx.restored(desk.asked.set, obj.meta.key)
+    if troubles:
+        raise _all_of(troubles)
+    return [planned[one.at] for one in placed], uids
+
+
+def _all_of(troubles: list[tuple[Placed, RequestError]]) -> RequestError:
+    """One error for all: mistakes of documents if there are any, for they can be mended; else what is in the way."""
+    mistakes = [mistake for one, error in troubles for mistake in _mistakes(one, error)]
+    if mistakes:
+        return invalid(mistakes)
+    first = troubles[0][1]
+    objects = [
+        {
+            "path": one.at,
+            "kind": one.key.kind,
+            "name": one.key.name,
+            "code": error.code,
+            "error": error.message,
+            "details": error.details,
+        }
+        for one, error in troubles
+    ]
+    more = f" (and {len(objects) - 1} more)" if len(objects) > 1 else ""
+    return Conflict(first.message + more, code=first.code, details={**first.details, "objects": objects})
+
+
+def _mistakes(one: Placed, error: RequestError) -> list[FieldError]:
+    if isinstance(error, NotFound):  # What a document can name and nobody has is its plugin.
+        return [{"path": f"{one.at}/spec/plugin", "message": f"there is no plugin {error.details['name']}"}]
+    if not isinstance(error, Invalid):
+        return []
+    fields = error.details.get("fields", [{"path": "", "message": error.message}])
+    return [{"path": one.at + _below(field["path"]), "message": field["message"]} for field in fields]
+
+
+def _below(path: str) -> str:
+    # What a single write would call `/config/...` stands below `/spec` here.
+    return path if path.startswith(("/spec", "/metadata", "/kind")) or not path else f"/spec{path}"
+
+
+def _is_there(call: Call, one: Pruned) -> bool:
+    found = call.store.find(one.key)
+    return found is not None
+
+
+def _set_view(call: Call, name: str) -> SetView:
+    members = tuple(MemberView(kind=m.kind, name=m.name, uid=m.uid) for m in call.store.members(name))
+    pruned = tuple(
+        PrunedView(
+            kind=one.kind,
+            name=one.name,
+            pruned_at=rfc3339(one.at),
+            restorable_until=rfc3339(one.at + RESTORABLE_S),
+        )
+        for one in call.store.pruned(name, call.deps.clock.now())
+    )
+    return SetView(name=name, objects=members, pruned=pruned)
+
+
+def _known(view: SetView) -> SetView:
+    if not view.objects and not view.pruned:
+        raise NotFound("Set", view.name, code="set_not_found")
+    return view

@@ -1,0 +1,125 @@
+"""Options that many commands share, each with one meaning everywhere."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from volant.cli.ending import explained
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT = "http://127.0.0.1:8080"
+FORMATS = ("table", "wide", "json", "yaml", "name")
+LONGEST_S = 86_400.0
+
+_UNITS_S = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Duration(click.ParamType[float]):
+    """`30`, `30s`, `500ms`, `2m`, `1h`, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)?", str(value), re.ASCII)
+        seconds = float(found[1]) * _UNITS_S[found[2] or ""] if found else LONGEST_S + 1
+        if seconds > LONGEST_S:
+            self.fail(f"{value!r} is no duration such as 30, 30s, 500ms, 2m or 1h (a day at most)", param, ctx)
+        return seconds
+
+
+def reaching(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The daemon that is asked: `url` for the command. What it refuses is explained."""
+
+    @click.option("--url", envvar="VOLANT_URL", metavar="URL", help=f"The daemon: that of --data-dir, or {DEFAULT}.")
+    @click.option("--data-dir", envvar="VOLANT_DATA_DIR", metavar="DIR", help="Where a daemon says its address.")
+    @functools.wraps(command)
+    def wrapped(*args: Any, url: str | None, data_dir: str | None, **more: Any) -> Any:
+        found = address(url, data_dir)
+        with explained(found):
+            return command(*args, url=found, **more)
+
+    return wrapped
+
+
+def address(url: str | None, data_dir: str | None) -> str:
+    """Where the daemon is: as said, else as it says itself in its data directory, else the default."""
+    return (url or _announced(data_dir) or DEFAULT).rstrip("/")
+
+
+def _announced(data_dir: str | None) -> str | None:
+    from volant.config import default_data_dir
+
+    environ = os.environ  # noqa: TID251  the command line is where it enters
+    directory = Path(data_dir) if data_dir else default_data_dir(os.geteuid(), environ)
+    try:
+        return (directory / "api.url").read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def output(*formats: str, default: str | None = None, text: str = "How to print it.") -> Callable[[F], F]:
+    """`-o`. `shape` for the command."""
+    return click.option(
+        "-o",
+        "--output",
+        "shape",
+        type=click.Choice(formats or FORMATS),
+        default=default,
+        help=text,
+        show_default=default is not None,
+    )
+
+
+def selector(command: F) -> F:
+    """`-l`."""
+    return click.option(
+        "-l", "--selector", "label_selector", metavar="LABELS", help="By labels: app=web,tier!=db,env in (a,b),!gpu."
+    )(command)
+
+
+def waiting(*, default: bool, what: str) -> Callable[[F], F]:
+    """`--wait` and `--timeout`."""
+
+    def add(command: F) -> F:
+        text = f"Whether to wait until it is {what}." + (" It is waited for." if default else " It is not waited for.")
+        command = click.option("--timeout", "timeout_s", type=Duration(), help="How long to wait (60s).")(command)
+        return click.option("--wait/--no-wait", "is_waiting", default=default, help=text)(command)
+
+    return add
+
+
+def completed(noun: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Completes names of objects, silently nothing when the daemon does not answer at once."""
+
+    def complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+        from volant.cli.ending import names_of
+        from volant.errors import VolantError
+
+        try:
+            names = names_of(address(ctx.params.get("url"), ctx.params.get("data_dir")), noun, timeout_s=1.0)
+        except VolantError:
+            return []
+        return [name for name in names if name.startswith(incomplete)]
+
+    return complete
+
+
+def names(noun: str, *, required: bool = True) -> Callable[[F], F]:
+    """NAME..., `names` for the command."""
+    return click.argument("names", nargs=-1, required=required, metavar="NAME...", shell_complete=completed(noun))
+
+
+def name(noun: str) -> Callable[[F], F]:
+    """NAME."""
+    return click.argument("name", metavar="NAME", shell_complete=completed(noun))

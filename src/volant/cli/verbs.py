@@ -1,0 +1,209 @@
+"""What is the same for every noun: list, get, delete; to do it to many; to say what was done.
+
+volant vms list ──▶ verb of a Noun ──▶ volant.client ──▶ shapes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from volant.cli import options
+from volant.cli.ending import GONE, Ended
+from volant.cli.nouns import VM, Noun
+from volant.cli.terminal import plain
+
+if TYPE_CHECKING:
+    from volant.client import AsyncClient
+
+AT_ONCE = 16
+"""Deletes and stops under way together: each waits for its guest, and a host has more than one."""
+
+
+def listing(noun: Noun, *, sorts: tuple[str, ...], filters: tuple[str, ...] = ()) -> click.Command:
+    """`list`: with these filters besides those that every kind has."""
+
+    @options.reaching
+    def run(url: str, shape: str, *, is_watching: bool, **chosen: Any) -> None:
+        from volant.cli.shapes import show
+        from volant.client import Client
+
+        if is_watching:
+            from volant.cli.watching import watch
+
+            watch(url, noun, shape, chosen)
+            return
+        with Client(url) as client:
+            found = noun.of(client).list(**chosen)
+        if not found and shape in ("table", "wide"):
+            click.echo(f"No {'VMs' if noun is VM else noun.plural}", err=True)
+            return
+        show(found, noun.view, shape)
+
+    added = [
+        options.output(default="table"),
+        options.selector,
+        click.option("-w", "--watch", "is_watching", is_flag=True, help="Go on showing what changes, until Ctrl-C."),
+        click.option("-q", "--query", "q", metavar="TEXT", help="Those with this in their name."),
+        click.option("--sort", type=click.Choice(sorts), help="What to sort by (created_at)."),
+        click.option("--order", type=click.Choice(["asc", "desc"]), help="The direction of --sort."),
+        *(click.option(f"--{one}", metavar=one.upper(), help=f"Those of this {one} only.") for one in filters),
+    ]
+    return _command("list", f"List {_many(noun)}.", run, added)
+
+
+def getting(noun: Noun) -> click.Command:
+    """`get`: one or several by name."""
+
+    @options.reaching
+    def run(url: str, names: tuple[str, ...], shape: str) -> None:
+        from volant.cli.shapes import show, show_one
+        from volant.client import Client
+
+        with Client(url) as client:
+            found = [noun.of(client).get(name) for name in names]
+        if len(found) == 1:
+            show_one(found[0], shape)
+        else:
+            show(found, noun.view, shape)
+
+    return _command("get", f"Show {_many(noun)}.", run, [options.names(noun.plural), options.output(default="table")])
+
+
+def deleting(noun: Noun, *, can_force: bool = False) -> click.Command:
+    """`delete`: by names or by labels, several at a time."""
+
+    @options.reaching
+    def run(
+        url: str,
+        names: tuple[str, ...],
+        label_selector: str | None,
+        *,
+        is_waiting: bool,
+        timeout_s: float | None,
+        ignore: bool,
+        **more: bool,
+    ) -> None:
+        async def delete(client: AsyncClient, name: str) -> str:
+            bound = {} if timeout_s is None or not is_waiting else {"wait": "deleted", "timeout_s": min(timeout_s, 600)}
+            said = bound if is_waiting else {"wait": "none"}
+            left = await noun.of(client).delete(name, **said, **more)
+            return "deleted" if left is None else "is being deleted"
+
+        many(url, noun, chosen(url, noun, names, label_selector), delete, ignored=GONE if ignore else None)
+
+    added = [
+        options.names(noun.plural, required=False),
+        options.selector,
+        options.waiting(default=True, what="gone"),
+        click.option("--ignore-not-found", "ignore", is_flag=True, help="What is not there is no error."),
+    ]
+    if can_force:
+        added.append(click.option("--force", is_flag=True, help="Without asking the guest to shut down first."))
+    return _command("delete", f"Delete {_many(noun)}.", run, added)
+
+
+def chosen(url: str, noun: Noun, names: tuple[str, ...], label_selector: str | None) -> list[str]:
+    """The names that were given, or those that have the labels. UsageError for both or neither."""
+    if bool(names) == (label_selector is not None):
+        raise click.UsageError("say which: NAME..., or -l LABELS; one of them.")
+    if label_selector is None:
+        return list(dict.fromkeys(names))
+    from volant.client import Client
+
+    with Client(url) as client:
+        return [one.name for one in noun.of(client).list(label_selector=label_selector)]
+
+
+def many(
+    url: str,
+    noun: Noun,
+    names: list[str],
+    act: Callable[[AsyncClient, str], Any],
+    *,
+    ignored: int | None = None,
+) -> None:
+    """Do it to each, at most so many at once, and say a line of each in their order.
+
+    What goes wrong with one does not keep the others; the exit status is the worst.
+    """
+    import asyncio
+
+    ends = asyncio.run(_each(url, names, act))
+    worst = 0
+    for name, end in zip(names, ends, strict=True):
+        if isinstance(end, str):
+            click.echo(f"{noun.word} {plain(name)} {end}")
+        elif end.exit_code != ignored:
+            worst = max(worst, end.exit_code)
+            click.echo(f"Error: {end.message}", err=True)
+    if worst:
+        raise SystemExit(worst)
+
+
+async def _each(url: str, names: list[str], act: Callable[[AsyncClient, str], Any]) -> list[str | Ended]:
+    import asyncio
+
+    from volant.cli.ending import explained
+    from volant.client import AsyncClient
+
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(client: AsyncClient, name: str) -> str | Ended:
+        try:
+            async with gate:
+                with explained(url):
+                    said: str = await act(client, name)
+        except Ended as error:
+            return error
+        return said
+
+    async with AsyncClient(url) as client, asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(one(client, name)) for name in names]
+    return [task.result() for task in running]
+
+
+def told(
+    url: str,
+    noun: Noun,
+    name: str,
+    act: Callable[[AsyncClient], Any],
+    shape: str | None,
+    *,
+    done: str,
+    is_waiting: bool,
+    **watched: Any,
+) -> None:
+    """Do it, with progress when it is waited for, and print a sentence, or the object in that shape."""
+    import asyncio
+
+    from volant.cli.shapes import show_one
+    from volant.cli.waiting import run_with_progress
+
+    if is_waiting:
+        found = run_with_progress(url, act, **(watched or {"kinds": (noun.kind,), "names": (name,)}))
+    else:
+        found = asyncio.run(_alone(url, act))
+    if shape:
+        show_one(found, shape)
+    else:
+        click.echo(f"{noun.word} {plain(name)} {done}{f', {noun.ready}' if is_waiting else ''}")
+
+
+async def _alone(url: str, act: Callable[[AsyncClient], Any]) -> Any:
+    from volant.client import AsyncClient
+
+    async with AsyncClient(url) as client:
+        return await act(client)
+
+
+def _command(name: str, text: str, run: Callable[..., Any], added: list[Any]) -> click.Command:
+    for option in reversed(added):
+        run = option(run)
+    return click.command(name, help=text)(run)
+
+
+def _many(noun: Noun) -> str:
+    return "VMs" if noun is VM else noun.plural

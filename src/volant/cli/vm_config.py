@@ -1,0 +1,121 @@
+"""`volant vms config`: what a VM is booted with next."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from volant.cli import bodies, options
+
+
+@click.group()
+def config() -> None:
+    """What a VM is booted with next: get, set, history."""
+
+
+@config.command("get")
+@options.name("vms")
+@options.output("yaml", "json", default="yaml")
+@options.reaching
+def config_get(url: str, name: str, shape: str) -> None:
+    """Show the config of a VM."""
+    from volant.cli.shapes import document
+    from volant.client import Client
+
+    with Client(url) as client:
+        document(client.vms.get_config(name), shape)
+
+
+@config.command("set")
+@options.name("vms")
+@click.argument("changes", nargs=-1, metavar="PATH=VALUE...")
+@click.option("--unset", multiple=True, metavar="PATH", help="Back to what the plugin says; repeat.")
+@click.option(
+    "-f", "--filename", "file", metavar="FILE", help="A merge patch as JSON; - is standard input. PATHs beat it."
+)
+@options.output("yaml", "json", text="Print the whole config instead of a sentence.")
+@options.reaching
+def config_set(
+    url: str, name: str, changes: tuple[str, ...], unset: tuple[str, ...], file: str | None, shape: str | None
+) -> None:
+    """Change the config of a VM: resources.vcpu=4 env.MODE=test.
+
+    A value is JSON where it is some and text where it is not; variables and texts for cloud-init are always text.
+    The change is for the next boot.
+    """
+    from volant.cli.shapes import document
+    from volant.client import Client
+
+    patch = _patch(changes, unset, bodies.document(file) if file else {})
+    with Client(url) as client:
+        found = client.vms.patch_config(name, patch)
+    if shape:
+        document(found, shape)
+        return
+    click.echo(f"vm {name} configured")
+    if found.restart_required:
+        click.echo(f"Its guest was booted with another config: `volant vms restart {name}` takes it over.", err=True)
+
+
+@config.command("history")
+@options.name("vms")
+@click.option("--limit", type=click.IntRange(1), help="The newest so many.")
+@options.output("table", "json", "yaml", default="table")
+@options.reaching
+def config_history(url: str, name: str, limit: int | None, shape: str) -> None:
+    """Show what was changed in the config of a VM, the newest first."""
+    from volant.cli.shapes import document
+    from volant.cli.terminal import columns
+    from volant.client import Client
+
+    with Client(url) as client:
+        found = client.vms.config_history(name, limit=limit)
+    if shape != "table":
+        document(found, shape)
+        return
+    rows = [(one.generation, one.timestamp, one.author, _changed(one.changes)) for one in found]
+    for line in columns(("GENERATION", "TIME", "BY", "CHANGES"), rows):
+        click.echo(line)
+
+
+def _changed(changes: dict[str, Any]) -> str:
+    said = [
+        path if isinstance(change, bool) else f"{path}: {_value(change.old)} → {_value(change.new)}"
+        for path, change in sorted(changes.items())
+    ]
+    return ", ".join(said)
+
+
+def _value(value: Any) -> str:
+    return "nothing" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def _patch(changes: tuple[str, ...], unset: tuple[str, ...], patch: dict[str, Any]) -> dict[str, Any]:
+    for path, text in bodies.pairs(changes, "a change").items():
+        _put(patch, path, _parsed(path, text))
+    for path in unset:
+        _put(patch, path, None)
+    if not patch:
+        raise click.UsageError("say what to change: PATH=VALUE, --unset PATH or -f FILE.")
+    return patch
+
+
+def _put(patch: dict[str, Any], path: str, value: Any) -> None:
+    *steps, last = path.split(".")
+    for step in steps:
+        inner = patch.setdefault(step, {})
+        if not isinstance(inner, dict):
+            raise click.UsageError(f"{path} is said twice, once as a part of itself.")
+        patch = inner
+    patch[last] = value
+
+
+def _parsed(path: str, text: str) -> Any:
+    if path.partition(".")[0] in ("env", "cloud_init"):
+        return {"true": True, "false": False}.get(text, text) if path == "cloud_init.enabled" else text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,42 @@
+"""Where a client's requests go, and how long they may take."""
+
+from __future__ import annotations
+
+import re
+
+import httpx2
+
+from volant.client.call import Call
+from volant.client.failures import NoAnswer
+from volant.errors import Invalid
+
+REPEATS = 2
+"""How often a request that cannot do harm is sent again."""
+
+_URL = re.compile(r"https?://[^/?#@\s\\]+(?:/[^?#@\s\\]*)?")
+
+
+def checked(url: str) -> str:
+    """The address of a daemon without a slash at its end. Raises Invalid for what is none."""
+    if not _URL.fullmatch(url):
+        raise Invalid(f"cannot use {url!r} as the address of a daemon: expected one such as http://127.0.0.1:8080")
+    return url.rstrip("/")
+
+
+def needs_tls(url: str) -> bool:
+    """Whether certificates are to be checked. Where there are none they are not loaded: that takes longest of all."""
+    return url.startswith("https:")
+
+
+def patience(call: Call[object] | None, timeout_s: float) -> httpx2.Timeout:
+    """How long to wait for the answer to this call."""
+    bound_s = timeout_s if call is None or call.bound_s is None else max(timeout_s, call.bound_s)
+    return httpx2.Timeout(timeout_s, read=bound_s)
+
+
+def silence(url: str, error: Exception) -> NoAnswer:
+    """What is said of a daemon that did not answer."""
+    if isinstance(error, httpx2.ConnectError):
+        return NoAnswer(f"cannot reach the daemon at {url}: {error}")
+    said = str(error) or type(error).__name__
+    return NoAnswer(f"cannot get an answer of the daemon at {url}: {said}")

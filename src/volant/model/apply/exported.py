@@ -1,0 +1,49 @@
+"""An object as the manifest that would make it, without what is so by itself. Pure.
+
+What it says is what the object is: applied to it, it changes nothing. `replicas` is always said, because it is what
+people look for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from volant.model.apply.documents import live
+from volant.model.apply.leaves import nested
+from volant.model.deployment import Deployment
+from volant.model.meta import Kind
+from volant.model.objects import Object
+from volant.model.plugin import Plugin
+from volant.model.vm import VM
+
+
+class ManifestView(Struct, frozen=True, kw_only=True):
+    """An object in the words of an apply: what `POST /apply` takes as one of its `objects`."""
+
+    kind: Kind
+    metadata: dict[str, Any]
+    spec: dict[str, Any]
+
+
+def exported(obj: Object) -> ManifestView:
+    """The manifest of an object: kind, metadata, spec."""
+    whole = nested(live(obj))
+    metadata = {"name": obj.meta.name, **whole.get("metadata", {})}
+    spec = _of_plugin(obj) if isinstance(obj, Plugin) else _told(obj, whole["spec"])
+    return ManifestView(kind=obj.meta.kind, metadata=metadata, spec=spec)
+
+
+def _told(obj: VM | Deployment, whole: dict[str, Any]) -> dict[str, Any]:
+    # The spec itself leaves out what is as it would be by itself.
+    said = msgspec.to_builtins(obj.spec).keys() | {"plugin", "replicas"}
+    return {name: value for name, value in whole.items() if name in said}
+
+
+def _of_plugin(plugin: Plugin) -> dict[str, Any]:
+    # Not by its leaves: in an OpenAPI document null and empty objects mean something.
+    manifest = msgspec.to_builtins(plugin.spec.manifest)
+    said = {name: value for name, value in manifest.items() if name not in ("name", "labels")}
+    return said if plugin.spec.enabled else {**said, "enabled": False}

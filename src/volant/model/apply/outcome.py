@@ -1,0 +1,94 @@
+"""What an apply comes to: what is done with each object, the token of that, and what has to be confirmed. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from volant.model.meta import Kind, Time
+
+Action = Literal["create", "update", "delete", "unchanged"]
+
+FREELY = 10
+"""So many objects are deleted without a word, if they are not more than half of the set."""
+
+
+class Planned(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is done with one object.
+
+    `changes` are by dotted path, each with what stands there and what will; of secrets there are digests. `generation`
+    is that of the object before. `restart_required`: its running guest keeps what it was booted with until then.
+    """
+
+    kind: Kind
+    name: str
+    action: Action
+    uid: str | None = None
+    generation: int | None = None
+    changes: dict[str, Any] = {}
+    restart_required: bool = False
+
+
+class ApplyView(Struct, frozen=True, kw_only=True):
+    """The answer to an apply, and with `dry_run` to the question what it would do. `token` names exactly this plan."""
+
+    set: str
+    manager: str
+    dry_run: bool
+    token: str
+    summary: dict[str, int]
+    objects: tuple[Planned, ...]
+
+
+class MemberView(Struct, frozen=True, kw_only=True):
+    """One object of a set."""
+
+    kind: Kind
+    name: str
+    uid: str
+
+
+class PrunedView(Struct, frozen=True, kw_only=True):
+    """An object that was pruned, and until when it can be restored."""
+
+    kind: Kind
+    name: str
+    pruned_at: Time
+    restorable_until: Time
+
+
+class SetView(Struct, frozen=True, kw_only=True):
+    """A set: what was applied together, and what was pruned of it lately."""
+
+    name: str
+    objects: tuple[MemberView, ...]
+    pruned: tuple[PrunedView, ...] = ()
+
+
+def answer(set_: str, manager: str, planned: Sequence[Planned], *, dry_run: bool) -> ApplyView:
+    """The plan as clients read it."""
+    counted = Counter(one.action for one in planned)
+    summary = {action: counted[action] for action in ("create", "update", "delete", "unchanged")}
+    return ApplyView(
+        set=set_, manager=manager, dry_run=dry_run, token=token(planned), summary=summary, objects=tuple(planned)
+    )
+
+
+def token(planned: Iterable[Planned]) -> str:
+    """The same for the same plan, and for no other: the uid of what is still to be made is no part of it."""
+    said = [
+        (one.kind, one.name, one.action, None if one.action == "create" else one.uid, one.generation, one.changes)
+        for one in planned
+        if one.action != "unchanged"
+    ]
+    return hashlib.sha256(msgspec.json.encode(said, order="deterministic")).hexdigest()[:32]
+
+
+def needs_confirmation(*, deletes: int, members: int, objects: int) -> bool:
+    """Whether so many deletions have to be confirmed: more than a few, more than half of the set, or all of it."""
+    return deletes > 0 and (objects == 0 or deletes > FREELY or 2 * deletes > members)
