@@ -43,6 +43,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     bridge_pool6      IPv6 network on it, a /64 to /112; empty: IPv4 only
     bridge_dns        IPv4 addresses of resolvers that guests on it are told of, and may ask
     bridge_allow      bridges of others that VMs may be attached to, with the mode dhcp
+    bridge_mtu        bytes, of that bridge and its taps, which guests are told of; 0: what the kernel takes
     vmm_uids          `FIRST-LAST`, the uids (and gids) that QEMU runs as when the daemon is root: one of its own a VM
     vmm_uid           one uid that all of them share instead; weaker, because what is one's may be read by another
     cgroup_parent     where control groups of VMs are made, below the root of the cgroup v2 hierarchy; empty: `volant`
@@ -69,6 +70,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     bridge_pool6: str = ""
     bridge_dns: tuple[str, ...] = ()
     bridge_allow: tuple[str, ...] = ()
+    bridge_mtu: Annotated[int, Meta(ge=0)] = 0
     vmm_uids: str = VMM_UIDS
     vmm_uid: Annotated[int, Meta(ge=1, le=LAST_UID)] | None = None
     cgroup_parent: str = ""
@@ -98,6 +100,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 _HOST = re.compile(r"(?=.*[a-zA-Z])[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?")
 
 _BRIDGE = re.compile(r"[a-z0-9][a-z0-9-]{0,14}")
+_MIN_MTU, _MAX_MTU = 1280, 65521
+"""What IPv6 needs; what a tap can have, whose frames of 65535 bytes have a header."""
 
 _UIDS = re.compile(r"([0-9]{1,10})-([0-9]{1,10})")
 _GROUP = re.compile(r"(?![.]{1,2}(?:/|$))[\w.@:-]+(?:/(?![.]{1,2}(?:/|$))[\w.@:-]+)*", re.ASCII)
@@ -237,6 +241,11 @@ def _check_bridge(settings: Settings) -> None:
         raise StartupError(f"cannot use the bridge pool '{settings.bridge_pool}': {exc}") from None
     if not network.is_private or network.is_loopback or network.is_link_local:
         raise StartupError(f"cannot use the bridge pool '{network}': expected a private network, such as 10.127.0.0/22")
+    if settings.bridge_mtu and not _MIN_MTU <= settings.bridge_mtu <= _MAX_MTU:
+        raise StartupError(
+            f"cannot use {settings.bridge_mtu} as the MTU of the bridge: expected {_MIN_MTU} to {_MAX_MTU}, or 0 for "
+            "what the kernel takes"
+        )
     for address in settings.bridge_dns:
         try:
             ipaddress.IPv4Address(address)

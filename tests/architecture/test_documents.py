@@ -18,7 +18,15 @@ from volant.model.event import REFERENCE_VM_EVENTS, EventData, EventType
 from volant.model.meta import Kind
 from volant.model.summary import Summary
 
-OF_EVENTS_AND_LOGS = {"ScaledDown", "DeploymentDeleting", "GraceExpired", "Forced"}
+OF_EVENTS_AND_LOGS = {
+    "ScaledDown",
+    "Replaced",
+    "RolledBack",
+    "RolloutComplete",
+    "DeploymentDeleting",
+    "GraceExpired",
+    "Forced",
+}
 """Reasons that controllers give for what they do to an object, and that no condition has."""
 
 

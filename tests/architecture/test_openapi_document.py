@@ -33,7 +33,7 @@ OPERATIONS = [
     for path, item in NEW["paths"].items()
     for verb, operation in item.items()
 ]
-VERBS = "create|delete|describe|follow|get|install|list|remove|restart|scale|set|start|stop|update|wait|apply|restore"
+VERBS = "create|delete|describe|follow|get|install|list|remove|restart|scale|set|start|stop|update|wait|apply|restore|pause|resume|roll"
 
 
 def test_both_versions_are_valid() -> None:

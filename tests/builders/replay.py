@@ -50,6 +50,8 @@ class Replay:
         self.events: list[Committed] = []
         self.strays: set[Uid] = set()
         """Owners that never were, of objects that a test has put there."""
+        self.surge: dict[str, int] = {}
+        """How many VMs more than its replicas a deployment may have, because somebody rolls it."""
         self._addresses: dict[str, Uid] = {}
         self._keys: dict[Key, Uid] = {}
 
@@ -99,11 +101,11 @@ class Replay:
             yield from self._born(row, event.owner)
 
     def _born(self, child: Row, owner: Owner) -> Iterable[str]:
-        """R1, D5, D10: an owner that is there and stays, and room for one more."""
+        """R1, U1, D5, D10: an owner that is there and stays, and room for one more."""
         parent = self.rows.get(owner.uid)
         if parent is None or parent.is_deleting:
             yield f"{child.key} is created for {owner.name}, which is {'gone' if parent is None else 'deleting'}"
-        elif len(self.children(owner.uid)) > (parent.replicas or 0):
+        elif len(self.children(owner.uid)) > (parent.replicas or 0) + self.surge.get(owner.name, 0):
             names = sorted(row.key.name for row in self.children(owner.uid))
             yield f"{child.key} is created though {owner.name} wants {parent.replicas}: {names}"
 

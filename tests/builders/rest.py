@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from volant.clock import Uid
 from volant.errors import Unavailable
 from volant.model.conditions import is_true
-from volant.model.deployment import AVAILABLE, PROGRESSING, Deployment
+from volant.model.deployment import AVAILABLE, PROGRESSING, Deployment, template_of
 from volant.model.plugin import READY, Plugin, is_complete
 from volant.model.plugin import digests as digests_of
+from volant.model.rollout import digest_of
 from volant.model.vm import VM, StatusWord, is_ready, status_word
 
 if TYPE_CHECKING:
@@ -102,6 +103,10 @@ def _deployments(world: World, tables: Tables) -> Iterable[str]:
         children = [vm.meta.name for vm in tables.vms if _is_child(vm, meta.uid)]
         if len(children) != wish:
             yield f"deployment {name} has {children}, wished are {wish}"
+        template = digest_of(template_of(deployments[name].spec))
+        made_of = {vm.spec.template for vm in tables.vms if _is_child(vm, meta.uid)} - {None}
+        if not made_of <= {template}:
+            yield f"deployment {name} has VMs of {made_of}, its template is {template}"
 
 
 def _is_child(vm: VM, uid: Uid) -> bool:

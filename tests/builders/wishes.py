@@ -25,6 +25,7 @@ from volant.model.event import EventType, Happening
 from volant.model.meta import Key, Kind, Meta
 from volant.model.objects import Object
 from volant.model.plugin import Manifest, Plugin, PluginSpec
+from volant.model.rollout import Strategy, bounds_of
 from volant.model.vm import VM, DiskConfig, RestartPolicy, VMConfig, VMSpec, status_word
 from volant.store import Transaction
 
@@ -156,6 +157,23 @@ class Users:
 
         await self._ask(job)
         self.deployments[name] = replicas
+
+    async def roll(self, name: str, *, strategy: Strategy | None = None, **spec: Any) -> None:
+        """PATCH /deployments/{name}: another template, or another strategy. Without either, as POST .../restart."""
+
+        def job(tx: Transaction) -> Strategy:
+            deployment = _staying(tx, Deployment, name)
+            new = replace(deployment.spec, strategy=strategy or deployment.spec.strategy, **spec)
+            if new == deployment.spec:
+                new = replace(new, restart_nonce=new.restart_nonce + 1)
+            told = Happening(type="deployment.updated", actor="api", reason="RolloutStarted")
+            return tx.update_spec(deployment, new, told).spec.strategy
+
+        replicas = self.deployments[name]
+        surge = self._world.oracles.replay.surge
+        surge.setdefault(name, bounds_of(strategy or Strategy(), replicas).most - replicas)
+        found = await self._ask(job)
+        surge[name] = max(surge[name], bounds_of(found, replicas).most - replicas)
 
     async def undeploy(self, name: str) -> None:
         """DELETE /deployments/{name}. Answers at once."""

@@ -255,14 +255,13 @@ async def test_an_object_of_another_set_is_taken_over_by_force_only(tmp_path: Pa
     ("again", "path"),
     [
         ({**HELLO, "spec": {**HELLO["spec"], "version": "2.0.0"}}, "/objects/0/spec/version"),  # type: ignore[dict-item]
-        (deployment("web", config={"resources": {"vcpu": 3}}), "/objects/0/spec/config/resources/vcpu"),
-        (deployment("web", restart_policy="never"), "/objects/0/spec/restart_policy"),
+        (vm("x", plugin="other"), "/objects/0/spec/plugin"),
     ],
 )
 async def test_what_cannot_be_changed_says_how_to_get_it(tmp_path: Path, again: dict[str, Any], path: str) -> None:
     """A10."""
     async with serving(tmp_path) as api:
-        await applied(api, HELLO, deployment("web"))
+        await applied(api, HELLO, vm("x"))
         answer = await applied(api, again, partial=True)
         assert answer.status_code == 400
         (field,) = answer.json()["details"]["fields"]
@@ -307,3 +306,30 @@ def _specs(api: Served) -> dict[str, Any]:
 
 def _running(running: RunningDaemon) -> int:
     return sum(one["status"] == "running" for one in running.get("/vms"))
+
+
+async def test_another_template_is_a_rollout(tmp_path: Path) -> None:
+    """A4, U7: of all that it is made of, and how it rolls; what a manifest leaves out stays with who said it."""
+    async with serving(tmp_path) as api:
+        await applied(api, HELLO, deployment("web", replicas=2))
+        again = deployment("web", config={"env": {"A": "1"}}, restart_policy="never", strategy={"max_surge": 1})
+        preview = (await applied(api, again, partial=True, dry_run=True)).json()
+        answer = (await applied(api, again, partial=True)).json()
+        assert {**answer, "dry_run": True} == {**preview, "dry_run": True}
+        spec = api.store.deployment("web").spec
+        assert (spec.config.env["A"], spec.restart_policy, spec.strategy.max_surge) == ("1", "never", 1)
+        assert [one.number for one in api.store.templates(api.store.deployment("web"))] == [2, 1]
+        assert (await api.post("/deployments/web/pause")).status_code == 200
+        before = api.store.revision
+        assert (await applied(api, again, partial=True)).json()["summary"]["unchanged"] == 1
+        assert api.store.revision == before
+        assert api.store.deployment("web").spec.strategy.paused
+
+
+async def test_a_strategy_in_a_manifest_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    """A9, U2."""
+    async with serving(tmp_path) as api:
+        await applied(api, HELLO)
+        answer = await applied(api, deployment("web", strategy={"max_surge": 0, "max_unavailable": 0}), partial=True)
+        assert answer.status_code == 400
+        assert answer.json()["details"]["fields"][0]["path"] == "/objects/0/spec/strategy/max_unavailable"

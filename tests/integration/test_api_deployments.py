@@ -149,7 +149,9 @@ async def test_a_scale_to_what_it_is_changes_nothing(tmp_path: Path) -> None:
         assert api.store.events_after(before, 10) == []
 
 
-@pytest.mark.parametrize("body", [b"{}", b'{"replicas": 1000000000}', b'{"replicas": -1}', b'{"replicas": "5"}'])
+@pytest.mark.parametrize(
+    "body", [b'{"replicas": null}', b'{"replicas": 1000000000}', b'{"replicas": -1}', b'{"replicas": "5"}']
+)
 async def test_a_bad_count_changes_nothing(tmp_path: Path, body: bytes) -> None:
     """G10"""
     async with serving(tmp_path) as api:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -221,6 +222,31 @@ async def test_a_port_is_published_on_loopback_unless_said_otherwise(tmp_path: P
 
 
 @in_a_namespace
+async def test_what_is_published_on_loopback_is_not_reached_by_a_neighbour_who_sends_to_it(tmp_path: Path) -> None:
+    """F4: a frame for 127.0.0.1 that comes in over a wire is no business of ours, and not rewritten."""
+    async with a_scene(tmp_path) as scene:
+        publish = (Publish(guest_port=80, host_port=8080), Publish(guest_port=80, host_port=8081, host_ip="0.0.0.0"))
+        await scene.guest("a", 5, publish=publish)
+        scene.world.sh("sysctl -qw net.ipv4.conf.all.route_localnet=1 net.ipv4.conf.all.rp_filter=0")
+        scene.world.sh("sysctl -qw net.ipv4.conf.w0.rp_filter=0; ip addr flush dev lo")
+        scene.world.sh("ip route add 127.0.0.1 via 9.9.9.1 src 9.9.9.9")
+        assert [await scene.world.reaches("127.0.0.1", port) for port in (8080, 8081)] == [False, False]
+        assert await scene.world.reaches("9.9.9.1", 8081)
+
+
+@in_a_namespace
+async def test_a_port_on_all_addresses_leaves_those_of_the_user_network_alone(tmp_path: Path) -> None:
+    """F4: every address of 127.0.0.0/8 is the host's own, and most of them are other VMs'."""
+    async with a_scene(tmp_path) as scene:
+        await scene.guest("a", 5, publish=(Publish(guest_port=80, host_port=8081, host_ip="0.0.0.0"),))
+        with socket.create_server(("127.88.0.10", 8081)) as other:
+            other.settimeout(2)
+            with socket.create_connection(("127.88.0.10", 8081), timeout=2):
+                other.accept()[0].close()
+        assert await scene.host.reaches("127.0.0.1", 8081)
+
+
+@in_a_namespace
 async def test_a_guest_reaches_published_ports_as_its_policy_says_its_own_among_them(tmp_path: Path) -> None:
     """The way out and back in (hairpin), where the kernel does not take bridged packets for routed ones."""
     sh(f"{BRIDGE_CALLS}=0 || test ! -e /proc/sys/net/bridge")
@@ -248,6 +274,43 @@ async def test_a_port_that_is_taken_is_not_published(tmp_path: Path) -> None:
                 await attached(scene.network, "c", "10.127.0.7", publish=theirs)
         await scene.network.ensure_absent(Uid("b"))
         await attached(scene.network, "c", "10.127.0.7", publish=mine)
+
+
+@in_a_namespace
+async def test_a_port_that_was_taken_meanwhile_keeps_nothing_else_from_being_repaired(tmp_path: Path) -> None:
+    """F4: a guest that runs gets its tap, its egress and its other ports back; the error names the one that is not."""
+    async with a_scene(tmp_path) as scene:
+        publish = (Publish(guest_port=80, host_port=8090), Publish(guest_port=80, host_port=8091))
+        attachment = await attached(scene.network, "a", "10.127.0.5", publish=publish)
+        for harm in (f"ip link del {attachment.tap}; nft flush ruleset", "nft flush ruleset"):
+            sh(harm)
+            with socket.create_server(("127.0.0.1", 8090)):
+                for _ in range(2):
+                    with pytest.raises(DriverUnavailable, match=r"cannot publish 127.0.0.1:8090: the port is taken by"):
+                        await scene.network.ensure(Uid("a"), attachment)
+            assert not await scene.network.is_attached(Uid("a"), attachment)
+            guest = Guest(attachment)
+            scene.everybody.append(guest)
+            guest.serve(tmp_path)
+            assert await guest.reaches(PUBLIC)
+            assert [await scene.host.reaches("127.0.0.1", port) for port in (8090, 8091)] == [False, True]
+            await scene.network.ensure(Uid("a"), attachment)
+            assert await scene.network.is_attached(Uid("a"), attachment)
+            assert await scene.host.reaches("127.0.0.1", 8090)
+            scene.everybody.remove(guest)
+            guest.close()
+
+
+@in_a_namespace
+async def test_a_first_launch_with_a_taken_port_makes_nothing(tmp_path: Path) -> None:
+    """F4: how often it is tried: nothing of the VM is left that would hold its other ports."""
+    async with a_scene(tmp_path) as scene:
+        publish = (Publish(guest_port=80, host_port=8090), Publish(guest_port=80, host_port=8091))
+        with socket.create_server(("127.0.0.1", 8090)):
+            for _ in range(2):
+                with pytest.raises(DriverUnavailable, match=r"cannot publish 127.0.0.1:8090"):
+                    await attached(scene.network, "a", "10.127.0.5", publish=publish)
+        assert await scene.network.observe() == []
 
 
 @in_a_namespace

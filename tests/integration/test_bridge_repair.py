@@ -13,7 +13,9 @@ import pytest
 from tests.builders.bridge_world import BRIDGE, GATEWAY, a_network, attached, sh
 from tests.builders.netns import in_a_namespace
 
-from volant.clock import Uid
+from volant import config
+from volant.clock import SystemClock, Uid
+from volant.daemon.parts import _network
 from volant.drivers import Attachment, tap
 from volant.drivers.bridge import BridgeNetwork
 from volant.drivers.bridge.names import tap_name
@@ -186,6 +188,97 @@ async def test_another_subnet_is_refused_while_vms_are_on_the_bridge(tmp_path: P
     assert GATEWAY not in addresses
     await network.close()
     await renumbered.close()
+
+
+SEEN = "nft list ruleset; ip -br link | cut -d@ -f1; ip -br addr"
+
+
+@in_a_namespace
+async def test_another_name_for_the_bridge_is_refused_while_the_old_one_is_there(tmp_path: Path) -> None:
+    """Guests on the old one would be nobody's, and two bridges have the same pool."""
+    network = a_network(tmp_path)
+    await attached(network, UID, "10.127.0.5")
+    before = sh(SEEN)
+    renamed = a_network(tmp_path, bridge="volbr1")
+    with pytest.raises(
+        DriverRefused, match=r"cannot make volbr1: this data directory has the bridge volbr0\. Go back to"
+    ):
+        await renamed.ensure(Uid("b"), renamed.attachment(Uid("b"), "10.127.0.6", ()))
+    assert sh(SEEN) == before
+    sh(f"ip link del {BRIDGE}; ip link del {tap_name(UID)}")
+    await attached(renamed, "b", "10.127.0.6")
+    for one in (network, renamed):
+        await one.close()
+
+
+@in_a_namespace
+async def test_a_pool_that_another_interface_overlaps_is_refused(tmp_path: Path) -> None:
+    """A LAN of the host's, or the bridge of another daemon; once guests may be on ours, who comes later has to move."""
+    network = a_network(tmp_path, pool6="fd00:77::/64")
+    sh("ip link add br9 type bridge; ip link set br9 up")
+    for address in ("10.127.2.9/24", "10.1.2.3/8", "10.127.0.77/32", "fd00:77::9/48"):
+        sh(f"ip addr add {address} dev br9 nodad")
+        before = sh(SEEN)
+        with pytest.raises(
+            DriverRefused, match=rf"cannot give volbr0 the pool 10.127.0.0/22: br9 has {address}, which"
+        ):
+            await attached(network, UID, "10.127.0.5")
+        assert sh(SEEN) == before
+        sh(f"ip addr del {address} dev br9")
+    sh("ip addr add 10.126.0.1/16 dev br9")
+    attachment = await attached(network, UID, "10.127.0.5")
+    sh(f"ip addr add 10.127.2.9/24 dev br9; ip link set {BRIDGE} down; ip link del {attachment.tap}")
+    await attached(network, UID, "10.127.0.5")
+    (tmp_path / "b").mkdir()
+    other = a_network(tmp_path / "b", bridge="volbr1", pool="10.127.0.0/16")
+    with pytest.raises(DriverRefused, match="cannot give volbr1 the pool"):
+        await attached(other, "b", "10.127.0.6")
+    for one in (network, other):
+        await one.close()
+
+
+@in_a_namespace
+async def test_a_vm_that_is_gone_is_not_looked_at_again_because_somebody_asked_late(tmp_path: Path) -> None:
+    network = a_network(tmp_path)
+    attachment = await attached(network, UID, "10.127.0.5")
+    await network.ensure_absent(UID)
+    assert not await network.is_attached(UID, attachment)
+    assert network._wanted == {}
+    await network.ensure(UID, attachment)
+    second = a_network(tmp_path)
+    assert await second.is_attached(UID, attachment)
+    assert second._wanted == {UID: attachment}
+    for one in (network, second):
+        await one.close()
+
+
+@in_a_namespace
+async def test_bridge_and_taps_have_the_mtu_that_is_asked_for(tmp_path: Path) -> None:
+    for mtu in (1280, 65521):
+        network = a_network(tmp_path, mtu=mtu)
+        attachment = await attached(network, UID, "10.127.0.5")
+        assert attachment.mtu == mtu
+        for name in (BRIDGE, attachment.tap):
+            assert f" mtu {mtu} " in sh(f"ip link show {name}")
+        await network.close()
+    for asked, told in (("1400", 1400), ("0", None)):
+        settings = config.load({"network": "bridge", "bridge_mtu": asked, "data_dir": str(tmp_path)}, {}, uid=0)
+        made = _network(settings, SystemClock(), 0)
+        assert made.attachment(UID, "10.127.0.5", ()).mtu == told
+        await made.close()
+
+
+@in_a_namespace
+async def test_without_the_right_to_ask_for_rules_the_error_says_what_it_needs(tmp_path: Path) -> None:
+    network = a_network(tmp_path)
+    await network.observe()  # with the right, which also loads what others may not read
+    os.seteuid(65534)
+    try:
+        with pytest.raises(DriverUnavailable, match=r"cannot ask for the rules: .*It needs root or CAP_NET_ADMIN"):
+            await network.observe()
+    finally:
+        os.seteuid(0)
+        await network.close()
 
 
 @in_a_namespace

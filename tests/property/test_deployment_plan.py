@@ -20,13 +20,13 @@ from volant.controllers.deployment.plan import (
     CreateChildren,
     DeleteChildren,
     Finalize,
-    PluginUse,
     counted,
     intent,
     next_step,
     ordinal_of,
 )
 from volant.controllers.deployment.report import report
+from volant.controllers.deployment.rolling import PluginUse
 from volant.model.deployment import Deployment, child_name
 from volant.store import Child
 

@@ -29,7 +29,7 @@ from volant.model.event import Committed, Happening
 from volant.model.meta import Key
 from volant.model.objects import Object
 from volant.model.plugin import PluginStatus
-from volant.model.vm import VM, VMStatus, is_ready, status_word
+from volant.model.vm import VM, VMStatus, is_ready, ready_since, status_word
 from volant.store import Child, Store, Tally, Transaction
 from volant.store.transaction import GONE, UPDATED
 
@@ -305,13 +305,13 @@ class StoreModel(RuleBasedStateMachine):
         web = self.objects.get(Key("Deployment", "web"))
         uid = web.meta.uid if web is not None else Uid("nobody")
         expected = [
-            Child(vm.meta.name, vm.meta.uid, vm.meta.revision, *flags_of(vm))
+            Child(vm.meta.name, vm.meta.uid, vm.meta.revision, *flags_of(vm), vm.spec.template, ready_since(vm))
             for vm in self.store.vms()
             if vm.meta.owner is not None and vm.meta.owner.uid == uid
         ]
         children = self.store.children(uid)
         assert children == expected
-        flags = [sum(flag) for flag in zip(*(child[3:] for child in children), strict=True)] or [0, 0, 0]
+        flags = [sum(flag) for flag in zip(*(child[3:6] for child in children), strict=True)] or [0, 0, 0]
         assert self.store.tally(uid) == Tally(len(children), *flags)
 
     # How it is done

@@ -107,3 +107,14 @@ def test_a_host_that_emulates_may_be_refused() -> None:
     """A14"""
     assert not config.load({}, {}, uid=0).require_kvm
     assert config.load({}, {"VOLANT_REQUIRE_KVM": "true"}, uid=0).require_kvm
+
+
+@pytest.mark.parametrize("mtu", [0, 1280, 1400, 65521])
+def test_the_mtu_of_the_bridge_is_what_a_tap_can_have(mtu: int) -> None:
+    assert config.load({"bridge_mtu": str(mtu)}, {}, uid=0).bridge_mtu == mtu
+
+
+@pytest.mark.parametrize("mtu", ["-1", "1", "1279", "65522", "lots"])
+def test_another_mtu_of_the_bridge_is_refused(mtu: str) -> None:
+    with pytest.raises(StartupError, match="bridge"):
+        config.load({}, {"VOLANT_BRIDGE_MTU": mtu}, uid=0)

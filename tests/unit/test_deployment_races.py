@@ -12,7 +12,7 @@ import pytest
 from tests.builders.fleet import Fleet, a_fleet
 
 from volant.model.meta import Key
-from volant.reconcile import DONE
+from volant.reconcile import Again
 from volant.reconcile.effects import Effects
 
 T = TypeVar("T")
@@ -91,7 +91,7 @@ async def test_a_create_that_nobody_saw_is_not_done_twice(fleet: Fleet) -> None:
     turn.cancel()
     again = loop.create_task(fleet.turn())
     await asyncio.wait([turn, again])
-    assert again.result() is DONE
+    assert again.result() == Again(600.0)
     await fleet.rest()
     assert Counter(fleet.told())["vm.created"] == 3
 

@@ -34,7 +34,7 @@ def data(event: Committed) -> EventData:
 
 async def test_replicas_become_vms(fleet: Fleet) -> None:
     await fleet.deploy(replicas=3)
-    assert await fleet.turn() is DONE
+    assert await fleet.turn() == Again(600.0), "U5: when it has to have come further"
     assert fleet.names() == ["web-1", "web-2", "web-3"]
 
 
@@ -265,7 +265,7 @@ async def test_a_new_spec_waits_for_no_gap(fleet: Fleet) -> None:
     await fleet.deploy(replicas=1)
     await fleet.turn()
     await fleet.scale(2)
-    assert await fleet.reconciler.reconcile(Key("Deployment", "web")) is DONE
+    assert await fleet.reconciler.reconcile(Key("Deployment", "web")) == Again(600.0)
     await fleet.delete(Key("Deployment", "web"))
     assert await fleet.reconciler.reconcile(Key("Deployment", "web")) is DONE
     assert fleet.names() == []

@@ -5,8 +5,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 from tests.builders.objects import NOW, a_deployment
 
-from volant.controllers.deployment.plan import Count, PluginUse
+from volant.controllers.deployment.plan import Count
 from volant.controllers.deployment.report import Report, report
+from volant.controllers.deployment.rolling import PluginUse
 from volant.errors import Conflict, VolantError
 from volant.model.conditions import Condition, condition
 from volant.model.deployment import AVAILABLE, PROGRESSING, Deployment, phase

@@ -67,7 +67,8 @@ class Room:
         await self.store.create(plugin, Happening(type="plugin.installed"))
         await self.store.create(a_vm(), CREATED)
         vm = self.store.vm("web-1")
-        vm = await self.store.update_status(vm, running_status(), Happening(type="vm.started", actor="vm"))
+        pid = self.host.spawn(vm.meta.uid, Behaviour()).pid
+        vm = await self.store.update_status(vm, running_status(pid=pid), Happening(type="vm.started", actor="vm"))
         await self.network.ensure(vm.meta.uid, self.network.attachment(vm.meta.uid, vm.spec.address, (8080,)))
         return vm
 
@@ -103,6 +104,63 @@ async def test_what_was_taken_away_is_made_again_and_the_guest_put_on_it(clock: 
         assert room.acts == ["network.ensure", "hypervisor.reattach"]
         assert room.host.networks[vm.meta.uid] == wanted
         assert room.store.revision == revision
+
+
+@virtual
+async def test_nothing_is_made_for_a_guest_that_the_host_does_not_show(clock: VirtualClock) -> None:
+    """The store says late that it ended: what the VM controller has removed by then stays away."""
+    with a_room(clock) as room:
+        vm = await room.running()
+        await room.networks.reconcile(KEY)
+        room.acts.clear()
+        await room.network.ensure_absent(vm.meta.uid)
+        for end in (room.host.crash, room.host.remove):
+            end(vm.meta.uid)
+            assert await room.networks.reconcile(KEY) == DONE
+        room.host.spawn(vm.meta.uid, Behaviour())  # its next launch, which the VM controller attaches
+        assert await room.networks.reconcile(KEY) == DONE
+        assert (room.acts, room.host.networks) == ([], {})
+
+
+@virtual
+async def test_a_vmm_that_does_not_answer_keeps_its_network(clock: VirtualClock) -> None:
+    """P12: its guest may well run."""
+    with a_room(clock) as room:
+        vm = await room.running()
+        room.host.networks.clear()
+        found = room.host.guest(vm.meta.uid)
+        assert found is not None
+        found.is_mute = True
+        await room.networks.reconcile(KEY)
+        assert room.acts == ["network.ensure", "hypervisor.reattach"]
+
+
+@virtual
+async def test_no_vmm_is_asked_while_all_is_attached(clock: VirtualClock) -> None:
+    with a_room(clock) as room:
+        await room.running()
+
+        async def nobody(uid: Uid) -> None:
+            raise AssertionError(f"{uid} is asked")
+
+        room.hypervisor.inspect = nobody  # type: ignore[method-assign]
+        assert await room.networks.reconcile(KEY) == DONE
+
+
+@virtual
+async def test_a_guest_is_put_on_what_could_be_made_although_a_port_is_taken(clock: VirtualClock) -> None:
+    """A repair makes all but the port, and says so; it is tried again for the port."""
+    with a_room(clock) as room:
+        vm = await room.running()
+        room.host.networks.clear()
+        room.host.network_fault = "the port is taken"
+        for _ in range(2):
+            with pytest.raises(DriverUnavailable, match="the port is taken"):
+                await room.networks.reconcile(KEY)
+        assert room.hypervisor.reattached == [vm.meta.uid] * 2
+        room.hypervisor.trouble = "cannot give it its new tap"
+        with pytest.raises(DriverUnavailable, match="the port is taken"):
+            await room.networks.reconcile(KEY)
 
 
 @virtual

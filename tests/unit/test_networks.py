@@ -63,6 +63,15 @@ def test_each_judges_what_is_asked_of_its_own_mode() -> None:
 
 
 @pytest.mark.parametrize(
+    ("mode", "hint"),
+    [("bridge", "start the daemon with --network bridge$"), ("dhcp", "with --network bridge --bridge-allow NAME$")],
+)
+def test_a_mode_that_is_not_there_says_what_makes_it_possible(mode: NetworkMode, hint: str) -> None:
+    with pytest.raises(Misfit, match=hint):
+        Networks([World().user]).check(NetworkConfig(mode=mode))
+
+
+@pytest.mark.parametrize(
     ("asked", "path"),
     [
         (NetworkConfig(mode="none", publish=(Publish(guest_port=1, host_port=2000),)), "/publish"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from tests.builders.objects import a_deployment, a_plugin, a_vm, running_status, stopped_status, uid_of
+from tests.builders.objects import NOW, a_deployment, a_plugin, a_vm, running_status, stopped_status, uid_of
 from tests.builders.stores import CREATED, DELETED, DELETING, STARTED, a_store, told
 
 from volant.errors import Conflict, NotFound
@@ -98,17 +98,17 @@ async def test_counts_agree_with_the_documents(store: Store, web: Deployment) ->
 
 async def test_children_say_what_their_documents_say(store: Store, web: Deployment) -> None:
     assert store.children(web.meta.uid) == [
-        Child("web-4", uid_of("web-4"), 3, True, True, False),
+        Child("web-4", uid_of("web-4"), 3, True, True, False, None, NOW),
         Child("web-2", uid_of("web-2"), 4, True, False, False),
         Child("web-1", uid_of("web-1"), 5, False, False, False),
         Child("web-3", uid_of("web-3"), 6, False, False, True),
     ]
-    assert all(type(flag) is bool for child in store.children(web.meta.uid) for flag in child[3:])
+    assert all(type(flag) is bool for child in store.children(web.meta.uid) for flag in child[3:6])
 
 
 async def test_children_follow_every_write(store: Store, web: Deployment) -> None:
     vm = await store.update_status(store.vm("web-1"), running_status(), STARTED)
-    assert Child("web-1", vm.meta.uid, 7, True, True, False) in store.children(web.meta.uid)
+    assert Child("web-1", vm.meta.uid, 7, True, True, False, None, NOW) in store.children(web.meta.uid)
     marked = await store.write(lambda tx: tx.mark_deleting(vm, DELETING))
     assert Child("web-1", vm.meta.uid, 8, False, False, True) in store.children(web.meta.uid)
     await store.finalize(marked, FINALIZER, DELETED)

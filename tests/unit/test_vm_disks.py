@@ -6,14 +6,19 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from msgspec.structs import replace
-from tests.builders.guests import ready_of
-from tests.builders.objects import a_manifest, a_vm, uid_of
+from tests.builders.guests import an_instance, ready_of
+from tests.builders.objects import NOW, a_manifest, a_vm, uid_of
 from tests.builders.vm_world import VMWorld, in_world
 
-from volant.drivers import Attachment
+from volant.clock import Uid
+from volant.controllers.vm import reports
+from volant.controllers.vm.steps import HostFacts
+from volant.drivers import Attachment, DiskSpec, VMFiles
+from volant.drivers.simulated import SimulatedDisks, SimulatedNetwork
 from volant.errors import ArtifactRefused, DriverError, DriverUnavailable
+from volant.model.health import HealthCheck
 from volant.model.plugin import Rootfs
-from volant.model.vm import VM, DiskConfig, VMConfig, VMSpec
+from volant.model.vm import VM, DiskConfig, NetworkConfig, NetworkMode, VMConfig, VMSpec
 
 UID = uid_of("web-1")
 DATA = VMConfig(disks={"data": DiskConfig(size_mb=100)})
@@ -140,3 +145,74 @@ async def test_a_guest_without_disks_and_words_costs_nothing_of_the_kind(world: 
     await world.settle()
     assert of_disks(world) == []
     assert world.host.disks == {}
+
+
+@in_world()
+async def test_what_a_guest_is_no_longer_told_is_not_kept(world: VMWorld) -> None:
+    """E5: a seed with an old secret goes as soon as there is nothing to tell any more."""
+    asked: list[bytes | None] = []
+
+    async def seed(vm: VM, attachment: Attachment) -> bytes:
+        return b"secret"
+
+    class Watched(SimulatedDisks):
+        async def ensure(self, uid: Uid, wanted: tuple[DiskSpec, ...], seed: bytes | None) -> VMFiles:
+            asked.append(seed)
+            return await super().ensure(uid, wanted, seed)
+
+    world.reconciler._seed = seed
+    world.reconciler._disks = Watched(world.host)
+    await world.create(a_vm(config=TOLD))
+    await world.settle()
+    await world.edit("web-1", lambda spec: replace(spec, config=VMConfig(), restart_nonce=1))
+    await world.settle()
+    assert asked == [b"secret", None]
+
+
+class Watchable(SimulatedNetwork):
+    """One that makes something on the host."""
+
+    @property
+    def is_watched(self) -> bool:
+        return True
+
+
+@in_world()
+async def test_a_vm_that_is_stopped_lets_go_of_its_network_and_a_crash_does_not(world: VMWorld) -> None:
+    """F7: ports that it published are another's by then, perhaps."""
+    world.reconciler._network = Watchable(world.host, world.clock)
+    await world.create(a_vm())
+    await world.settle()
+    world.host.crash(UID)
+    await world.settle()
+    assert "network.ensure_absent" not in world.ops()
+    await world.stop("web-1")
+    await world.settle()
+    assert (world.word(), world.host.networks) == ("stopped", {})
+
+
+@in_world()
+async def test_a_vm_that_wants_no_network_any_more_has_none(world: VMWorld) -> None:
+    world.reconciler._network = Watchable(world.host, world.clock)
+    await world.create(a_vm())
+    await world.settle()
+
+    def alone(spec: VMSpec) -> VMSpec:
+        return replace(spec, config=VMConfig(network=NetworkConfig(mode="none")), restart_nonce=1)
+
+    await world.edit("web-1", alone)
+    await world.settle()
+    assert (world.word(), world.host.networks) == ("running", {})
+
+
+@pytest.mark.parametrize("mode", ["none", "dhcp"])
+def test_a_guest_that_nobody_here_can_reach_is_ready_without_being_asked(mode: NetworkMode) -> None:
+    """P4: its health check is not asked, and its condition says so."""
+    config = VMConfig(network=NetworkConfig(mode=mode))
+    manifest = a_manifest(health_check=HealthCheck())
+    nowhere = HostFacts(node="host-1", accelerator="tcg", isolation="none")
+    report = reports.running(a_vm(config=config), an_instance(config=config), NOW, nowhere, manifest)
+    assert report is not None
+    ready = ready_of(a_vm(status=report.status))
+    assert (ready.status, ready.reason) == ("true", "Running")
+    assert "not asked" in ready.message

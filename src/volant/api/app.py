@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from volant.api import config, deployments, documents, events, plugins, system, vms, waits, why
+from volant.api import config, deployments, documents, events, plugins, rollouts, system, vms, waits, why
 from volant.api.apply import handlers as sets
 from volant.api.apply import manifests
 from volant.api.apply.asked import Apply
@@ -52,13 +52,14 @@ from volant.model.queries import (
     VMWaiting,
     VMWriting,
 )
-from volant.model.requests import Enable, NewDeployment, NewVM, Scale
+from volant.model.requests import Enable, NewDeployment, NewVM, Rollback, Scale
 from volant.model.views import (
     ConfigChangeView,
     ConfigView,
     DeploymentView,
     PluginNames,
     PluginView,
+    RevisionView,
     SystemInfo,
     VMView,
     WhyView,
@@ -69,6 +70,7 @@ BASE = "/api/v1"
 PLUGIN = ("plugin_not_found", "plugin_deleting", "plugin_disabled")
 APPLIED = (
     "field_conflict",
+    "object_owned",
     "set_conflict",
     "vm_already_exists",
     "deployment_already_exists",
@@ -81,6 +83,7 @@ APPLIED = (
     "plugin_deleting",
     "plugin_disabled",
 )
+ROLLS = ("deployment_deleting",)
 STREAM = ("future_revision", "event_gone", "stopping", "too_many_streams")
 LEFT_VM = {200: VMView, 202: VMView}
 LEFT_DEPLOYMENT = {200: DeploymentView, 202: DeploymentView}
@@ -112,7 +115,7 @@ ROUTES: Mapping[str, Mapping[str, Method]] = {
             name="scaleDeployment",
             body=Scale,
             gives=DeploymentView,
-            errors=("deployment_deleting",),
+            errors=("deployment_deleting", *PLUGIN),
         ),
         "DELETE": Method(
             deployments.delete, DeploymentWriting, name="deleteDeployment", status=204, also=LEFT_DEPLOYMENT
@@ -165,6 +168,34 @@ ROUTES: Mapping[str, Mapping[str, Method]] = {
             gives=DeploymentView,
             also={204: None},
             errors=("wait_timeout", "deployment_failed", "deployment_deleting", "deployment_deleted", "stopping"),
+        )
+    },
+    f"{BASE}/deployments/{{name}}/revisions": {
+        "GET": Method(rollouts.list_deployment_revisions, name="listDeploymentRevisions", gives=list[RevisionView])
+    },
+    f"{BASE}/deployments/{{name}}/rollback": {
+        "POST": Method(
+            rollouts.rollback,
+            DeploymentWriting,
+            name="rollBackDeployment",
+            body=Rollback,
+            gives=DeploymentView,
+            errors=("deployment_deleting", "rollout_paused", "no_such_revision", *PLUGIN),
+        )
+    },
+    f"{BASE}/deployments/{{name}}/pause": {
+        "POST": Method(rollouts.pause, DeploymentWriting, name="pauseDeployment", gives=DeploymentView, errors=ROLLS)
+    },
+    f"{BASE}/deployments/{{name}}/resume": {
+        "POST": Method(rollouts.resume, DeploymentWriting, name="resumeDeployment", gives=DeploymentView, errors=ROLLS)
+    },
+    f"{BASE}/deployments/{{name}}/restart": {
+        "POST": Method(
+            rollouts.restart,
+            DeploymentWriting,
+            name="restartDeployment",
+            gives=DeploymentView,
+            errors=(*ROLLS, "rollout_paused"),
         )
     },
     f"{BASE}/plugins/{{name}}/wait": {

@@ -1,4 +1,4 @@
-"""`/deployments`: create, read, scale, delete.
+"""`/deployments`: create, read, scale, change what its VMs are made of, delete.
 
 Which VMs a deployment has is read from the VMs, not from a list in the deployment: the answer to a PATCH shows those
 that are there at that moment, and `scaling` says whether they are what was asked for.
@@ -10,21 +10,23 @@ from dataclasses import replace as replaced
 from functools import partial
 from typing import Literal
 
-from msgspec.structs import replace
+from msgspec import UNSET
 
-from volant.api.admission import asked_for, attachable, does_not_fit, hosted, resolved, staying, usable_plugin
+from volant.api.admission import asked_for, attachable, hosted, resolved, staying, usable_plugin
 from volant.api.call import Answer, Call, Headers, encoded
 from volant.api.fields import chosen, media_of
 from volant.api.listings import of_deployments
 from volant.api.lists import listed
+from volant.api.templates import patched_spec, refuse_publishing, strategy_of, told
 from volant.api.writing import Manner, written
 from volant.model.deployment import FINALIZER, Deployment, DeploymentSpec
-from volant.model.meta import Meta, Misfit
+from volant.model.meta import Meta
 from volant.model.queries import Chosen, DeploymentQuery, DeploymentWriting
 from volant.model.requests import NewDeployment, Scale
+from volant.model.rollout import Strategy
 from volant.model.views import DeploymentView
 from volant.model.vm import NetworkMode, VMSpec
-from volant.model.wire import deployment_view
+from volant.model.wire import Shape, deployment_view
 from volant.store import Rows, Transaction
 
 GRACE_S = VMSpec(plugin="").grace_s
@@ -61,8 +63,8 @@ async def create(call: Call, query: DeploymentWriting) -> Answer:
     on.
     """
     asked = await call.body(NewDeployment)
-    if asked.config.network.publish:
-        raise does_not_fit(Misfit("/network/publish", "a place on the host is one VM's, and these are many"), "/config")
+    refuse_publishing(asked.config.network.publish)
+    strategy = strategy_of(Strategy(), asked.strategy)
 
     hosted(call)
 
@@ -83,27 +85,29 @@ async def create(call: Call, query: DeploymentWriting) -> Answer:
             config=config,
             restart_policy=asked.restart_policy,
             labels=asked.labels,
+            strategy=strategy,
         )
         return tx.insert(Deployment(meta=meta, spec=spec), call.happening("deployment.created"))
 
-    return await written(call, query, job, _manner(call, "creates"))
+    return await written(call, query, job, deployment_manner(call, "creates"))
 
 
 async def scale(call: Call, query: DeploymentWriting) -> Answer:
-    """`PATCH /deployments/{name}`: Scale a deployment.
+    """`PATCH /deployments/{name}`: Scale a deployment, or change what its VMs are made of.
 
-    A merge patch (RFC 7396) of `replicas`. Answers at once, with the VMs that are there now; `?wait=available` answers
-    when all are ready. As many as before is no change, and leaves neither revision nor event.
+    A merge patch (RFC 7396). Another `plugin`, `config`, `restart_policy` or `labels` replaces the VMs, within the
+    bounds of `strategy`. Answers at once, with the VMs that are there now; `?wait=available` answers when all are
+    ready. A patch that changes nothing leaves neither revision nor event.
     """
     asked = await call.body(Scale)
 
     def job(tx: Transaction) -> Deployment:
         deployment = staying(tx, Deployment, call)
-        spec = replace(deployment.spec, replicas=asked.replicas)
-        message = f"{deployment.spec.replicas} → {asked.replicas}"
-        return tx.update_spec(deployment, spec, call.happening("deployment.scaled", message=message))
+        spec = patched_spec(call, tx, deployment.spec, asked)
+        labels = None if asked.labels is UNSET else spec.labels
+        return tx.update_spec(deployment, spec, told(call, deployment.spec, spec), labels=labels)
 
-    return await written(call, query, job, _manner(call, "changes"))
+    return await written(call, query, job, deployment_manner(call, "changes"))
 
 
 async def delete(call: Call, query: DeploymentWriting) -> Answer:
@@ -116,7 +120,9 @@ async def delete(call: Call, query: DeploymentWriting) -> Answer:
     def job(tx: Transaction) -> Deployment:
         return tx.mark_deleting(asked_for(tx, Deployment, call), call.happening("deployment.deleting"))
 
-    manner = replaced(_manner(call, "deletes"), until="deleted", bound_s=partial(_longest_s, call.deps.wait_margin_s))
+    manner = replaced(
+        deployment_manner(call, "deletes"), until="deleted", bound_s=partial(_longest_s, call.deps.wait_margin_s)
+    )
     return await written(call, query, job, manner)
 
 
@@ -124,10 +130,12 @@ def view_of(rows: Rows, deployment: Deployment, mode: NetworkMode) -> Deployment
     """A deployment in wire form, with the VMs that it has now."""
     live = [child for child in rows.children(deployment.meta.uid) if not child.is_deleting]
     ready = sum(child.is_ready for child in live)
-    return deployment_view(deployment, (child.name for child in live), ready, mode)
+    shape = Shape.of(deployment, rows.template_number(deployment.meta.uid), (child.template for child in live))
+    return deployment_view(deployment, (child.name for child in live), ready, mode, shape)
 
 
-def _manner(call: Call, does: Literal["creates", "changes", "deletes"]) -> Manner[Deployment]:
+def deployment_manner(call: Call, does: Literal["creates", "changes", "deletes"]) -> Manner[Deployment]:
+    """How a write to a deployment is answered."""
     mode = call.deps.network_mode
     return Manner(kind="Deployment", show=lambda rows, deployment: view_of(rows, deployment, mode), does=does)
 

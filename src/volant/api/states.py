@@ -25,7 +25,7 @@ from volant.model.deployment import Deployment
 from volant.model.meta import Key, Kind
 from volant.model.objects import Object
 from volant.model.plugin import Plugin
-from volant.model.wire import deployment_view, plugin_view, vm_view
+from volant.model.wire import Shape, deployment_view, plugin_view, vm_view
 
 SLICE = 128
 """Objects between two turns of the loop: two or three milliseconds."""
@@ -83,5 +83,6 @@ def _view(deps: Deps, obj: Object) -> Any:
     if isinstance(obj, Deployment):
         live = [child for child in deps.store.children(obj.meta.uid) if not child.is_deleting]
         ready = sum(child.is_ready for child in live)
-        return deployment_view(obj, (child.name for child in live), ready, deps.network_mode)
+        shape = Shape.of(obj, deps.store.template_number(obj.meta.uid), (child.template for child in live))
+        return deployment_view(obj, (child.name for child in live), ready, deps.network_mode, shape)
     return vm_view(obj, deps.last_check(obj))

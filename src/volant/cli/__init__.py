@@ -39,6 +39,7 @@ class Lazy(click.Group):
         "plugins": ("volant.cli.plugins:plugins", "Plugins: list, create, enable, disable, delete."),
         "serve": ("volant.cli.serve:serve", "Run the daemon."),
         "sets": ("volant.cli.sets:sets", "What was applied together, and what was pruned of it."),
+        "sync": ("volant.cli.sync:sync", "Keep a set as a directory or a git repository says it, over and over."),
         "top": ("volant.cli.info:top", "Show what the host has, and what is given out of it."),
         "vms": ("volant.cli.vms:vms", "VMs: list, create, start, stop, restart, configure, delete."),
         "wait": ("volant.cli.wait:wait", "Wait until an object is as it should be."),

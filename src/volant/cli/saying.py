@@ -25,6 +25,7 @@ MOST_SHOWN = 100
 
 HINTS = {
     "field_conflict": "--force takes it over; leaving the field out leaves it to whoever has it.",
+    "object_owned": "Change the deployment instead, or give the object another name.",
     "set_conflict": "--force moves it into this set.",
     "plan_changed": "`volant plan` makes another one.",
     "prune_unconfirmed": "If that is meant, say --confirm-delete {deletes}. `volant diff --prune` shows which.",

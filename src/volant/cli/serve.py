@@ -30,6 +30,7 @@ from volant import config, telemetry
 @click.option("--bridge-pool6", metavar="CIDR", help="IPv6 network on it (none).")
 @click.option("--bridge-dns", metavar="ADDRESS", multiple=True, help="Resolvers that guests on it are told of (none).")
 @click.option("--bridge-allow", metavar="NAME", multiple=True, help="Bridges of others that VMs may be attached to.")
+@click.option("--bridge-mtu", metavar="BYTES", help="MTU of that bridge and its guests (0: as the kernel has it).")
 @click.option("--vmm-uids", metavar="FIRST-LAST", help="Who QEMU runs as when the daemon is root: one uid for each VM.")
 @click.option("--vmm-uid", metavar="UID", help="One uid that all VMs share instead; weaker.")
 @click.option("--cgroup-parent", metavar="PATH", help="Where control groups (v2) of VMs are made (volant).")

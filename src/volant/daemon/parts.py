@@ -81,6 +81,7 @@ def _network(settings: Settings, clock: Clock, api_port: int) -> Network:
         clock=clock,
         allow=settings.bridge_allow,
         dns=settings.bridge_dns,
+        mtu=settings.bridge_mtu or None,
         reserved=(api_port,) if api_port else (),
     )
     return Networks([bridge, user])

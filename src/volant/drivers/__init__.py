@@ -270,6 +270,10 @@ class Disks(Protocol):
         """
         ...
 
+    async def has(self, uid: Uid) -> bool:
+        """Whether any file is kept for `uid`: a seed that nobody wants any more, say."""
+        ...
+
     async def ensure_absent(self, uid: Uid) -> None:
         """Remove every file of `uid`. Harmless when there is none."""
         ...

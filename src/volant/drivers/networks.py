@@ -46,9 +46,9 @@ class Networks:
         network = self._by_mode.get(mode)
         if network is None:
             has = ", ".join(f"'{mode}'" for mode in sorted(self._by_mode))
-            raise Misfit(
-                "/mode", f"this daemon has the network mode {has} (or 'none'); leave it out to get '{self.mode}'"
-            )
+            start = "--network bridge" + (" --bridge-allow NAME" if mode == "dhcp" else "")
+            message = f"this daemon has the network mode {has} (or 'none'); leave it out to get '{self.mode}'"
+            raise Misfit("/mode", message if mode == "user" else f"{message}, or start the daemon with {start}")
         network.check(asked)
 
     def attachment(

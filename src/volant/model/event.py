@@ -18,6 +18,7 @@ from volant.model.meta import Key, Kind, Owner, Time
 from volant.model.objects import Object
 from volant.model.plugin import Plugin
 from volant.model.summary import Summary, changes
+from volant.model.vm import running_address
 
 EventType = Literal[
     "vm.created",
@@ -139,7 +140,7 @@ def committed(
     elif isinstance(obj, Deployment):
         plugin, replicas, ready = obj.spec.plugin, obj.spec.replicas, obj.status.ready_replicas
     else:
-        plugin, address = obj.spec.plugin, obj.spec.address
+        plugin, address = obj.spec.plugin, running_address(obj)
     previous, new = changes(obj, None) if is_gone else changes(old, obj)
     data = EventData(
         name=meta.name,

@@ -113,6 +113,20 @@ def patched(config: VMConfig, patch: ConfigPatch, default: VMConfig, *, has_root
     return new
 
 
+def rebased(said: Any, old: Any, new: Any) -> Any:
+    """`said` with what is as `old` has it taken from `new` instead: over builtins, changing none of them.
+
+    For a config that was completed by one plugin, and is to be by another: what nobody asked for goes with the plugin.
+    """
+    if said == old:
+        return new
+    if not all(isinstance(one, dict) for one in (said, old, new)):
+        return said
+    kept = {k: rebased(v, old[k], new.get(k)) if k in old else v for k, v in said.items()}
+    more = {k: v for k, v in new.items() if k not in said and k not in old}
+    return {k: v for k, v in {**kept, **more}.items() if v is not None}
+
+
 def merged(target: Any, patch: Any, defaults: Any) -> Any:
     """RFC 7396's MergePatch over builtins, but for what `patch` removes: where `defaults` has it, that comes instead.
 

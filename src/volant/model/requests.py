@@ -17,8 +17,10 @@ from msgspec import Meta as Constraint
 from msgspec.structs import replace
 
 from volant.model.deployment import MAX_NAME, Replicas
-from volant.model.meta import NAME_PATTERN, Labels, Name
+from volant.model.meta import NAME_PATTERN, LabelKey, Labels, LabelValue, Name
+from volant.model.patches import ConfigPatch
 from volant.model.plugin import Manifest
+from volant.model.rollout import StrategyPatch
 from volant.model.vm import (
     CloudInit,
     DisksConfig,
@@ -160,18 +162,37 @@ class NewDeployment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     config: AskedConfig = field(default_factory=AskedConfig)
     labels: Labels = {}
     restart_policy: RestartPolicy = "always"
+    strategy: StrategyPatch = field(default_factory=StrategyPatch)
 
 
 class Scale(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`PATCH /deployments/{name}`: How many VMs there should be from now on."""
+    """`PATCH /deployments/{name}`: How many VMs there should be from now on, and of what: a merge patch (RFC 7396).
 
-    FIXED: ClassVar = dict.fromkeys(
-        set(NewDeployment.__struct_fields__) - {"replicas"},
-        "cannot be changed: delete the deployment and create it again with another one",
-    )
+    What is left out stays. `config` is merged as that of a VM is, `labels` key by key, `strategy` field by field.
+    """
+
+    FIXED: ClassVar = {"name": "cannot be changed: delete the deployment and create it again with another one"}
     """What was said at its creation, and what to do instead of changing it."""
 
-    replicas: Replicas
+    replicas: Replicas | UnsetType = UNSET
+    plugin: Name | UnsetType = UNSET
+    config: ConfigPatch | UnsetType | None = UNSET
+    labels: (
+        Annotated[
+            dict[LabelKey, LabelValue | None],
+            Constraint(max_length=128, description="Labels to set; null removes one."),
+        ]
+        | UnsetType
+        | None
+    ) = UNSET
+    restart_policy: RestartPolicy | UnsetType = UNSET
+    strategy: StrategyPatch | UnsetType | None = UNSET
+
+
+class Rollback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /deployments/{name}/rollback`: Which template to go back to; without one, the one before."""
+
+    revision: Annotated[int, Constraint(ge=1, description="The number of a revision.")] | UnsetType = UNSET
 
 
 class Enable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -18,6 +18,7 @@ from volant.model.event import PastEvent
 from volant.model.health import HealthCheck
 from volant.model.meta import Kind, Owner, Time
 from volant.model.plugin import ArtifactState
+from volant.model.rollout import RolloutWord, Strategy
 from volant.model.vm import (
     DiskConfig,
     Egress,
@@ -146,8 +147,25 @@ class DeploymentStatusView(Struct, frozen=True, kw_only=True, omit_defaults=True
     observed_generation: int
 
 
+class RevisionView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A template that a deployment has or had. `cause` is what was asked for when it came to be."""
+
+    revision: int
+    created_at: Time
+    cause: str
+    current: bool
+    complete: bool
+    plugin: str
+    labels: dict[str, str] = {}
+    restart_policy: RestartPolicy
+    config: ConfigView
+
+
 class DeploymentView(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A deployment as the API shows it. `vms` are those that are there to stay, in the order of their ordinals."""
+    """A deployment as the API shows it. `vms` are those that are there to stay, in the order of their ordinals.
+
+    `updated_replicas` of them are made of its template, whose revision is `template_revision`.
+    """
 
     name: str
     plugin: str
@@ -163,6 +181,10 @@ class DeploymentView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     labels: dict[str, str] = {}
     restart_policy: RestartPolicy
     config: ConfigView
+    strategy: Strategy
+    template_revision: int
+    updated_replicas: int
+    rollout: RolloutWord
     deleting_since: Time | None = None
 
 

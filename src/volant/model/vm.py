@@ -234,7 +234,7 @@ class VMSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Desired. `restart_nonce` grows by one for each restart asked for; `force` turns the next stop into a kill.
 
     `address` is handed out at admission in the transaction that creates the VM (as a Service's cluster IP is), unique,
-    and released when the row goes.
+    and released when the row goes. `template` is the digest of the deployment's template that the VM was made of.
     """
 
     plugin: str
@@ -245,6 +245,7 @@ class VMSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     grace_s: float = 30.0
     force: bool = False
     address: str | None = None
+    template: str | None = None
 
 
 class Exit(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -359,6 +360,12 @@ def is_ready(vm: VM) -> bool:
     """Whether the VM counts as a ready replica."""
     ready = condition(vm.status.conditions, READY)
     return status_word(vm) == "running" and ready is not None and ready.status == "true"
+
+
+def ready_since(vm: VM) -> Instant | None:
+    """Since when the VM counts as a ready replica; None while it does not."""
+    ready = condition(vm.status.conditions, READY)
+    return ready.last_update if ready is not None and is_ready(vm) else None
 
 
 def running_address(vm: VM) -> str | None:

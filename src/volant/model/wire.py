@@ -10,16 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import NamedTuple
 
 from volant.clock import Instant, rfc3339
 from volant.model.conditions import Conditions, is_true
-from volant.model.deployment import Deployment, is_scaling, phase
+from volant.model.deployment import Deployment, is_scaling, phase, rollout, template_of
 from volant.model.document import OpenApi
 from volant.model.event import Committed, past
 from volant.model.history import ConfigChange
 from volant.model.objects import Object
 from volant.model.plugin import READY as PLUGIN_READY
 from volant.model.plugin import Artifact, Plugin
+from volant.model.rollout import Revision, digest_of
 from volant.model.views import (
     ArtifactView,
     ChangeView,
@@ -36,6 +38,7 @@ from volant.model.views import (
     NetworkView,
     OpenApiView,
     PluginView,
+    RevisionView,
     Stats,
     SystemFacts,
     SystemInfo,
@@ -118,8 +121,25 @@ def config_change_view(change: ConfigChange) -> ConfigChangeView:
     )
 
 
+class Shape(NamedTuple):
+    """What the VMs of a deployment are made of: the revision of its template, and how many are of that."""
+
+    revision: int = 1
+    updated: int = 0
+
+    @classmethod
+    def of(cls, deployment: Deployment, revision: int, templates: Iterable[str | None]) -> Shape:
+        """From what each VM says it is made of; None is the template of the deployment."""
+        template = digest_of(template_of(deployment.spec))
+        return cls(revision, sum(one in (None, template) for one in templates))
+
+
+UNCHANGED = Shape()
+"""Of a template that was never changed, and no VM is there."""
+
+
 def deployment_view(
-    deployment: Deployment, vms: Iterable[str], ready_replicas: int, default_mode: NetworkMode
+    deployment: Deployment, vms: Iterable[str], ready_replicas: int, default_mode: NetworkMode, shape: Shape = UNCHANGED
 ) -> DeploymentView:
     """A deployment in wire form. `vms` are the names of its live children, `ready_replicas` how many are ready."""
     meta, spec, status = deployment.meta, deployment.spec, deployment.status
@@ -143,7 +163,29 @@ def deployment_view(
         labels=meta.labels,
         restart_policy=spec.restart_policy,
         config=_config(spec.config, default_mode),
+        strategy=spec.strategy,
+        template_revision=shape.revision,
+        updated_replicas=shape.updated,
+        rollout=rollout(deployment),
         deleting_since=_time(meta.deleting_since),
+    )
+
+
+def revision_view(
+    revision: Revision, deployment: Deployment, default_mode: NetworkMode, *, is_current: bool
+) -> RevisionView:
+    """A revision of a deployment's template in wire form."""
+    template = revision.template
+    return RevisionView(
+        revision=revision.number,
+        created_at=_written(revision.at),
+        cause=revision.cause,
+        current=is_current,
+        complete=revision.digest == deployment.status.completed,
+        plugin=template.plugin,
+        labels=template.labels,
+        restart_policy=template.restart_policy,
+        config=_config(template.config, default_mode),
     )
 
 

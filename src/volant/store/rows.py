@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from volant.clock import Uid
+from volant.clock import Instant, Uid
 from volant.errors import NotFound, VolantError
 from volant.model.deployment import Deployment
 from volant.model.meta import Key, Kind
 from volant.model.objects import Object, decode, encode
-from volant.model.vm import VM, is_ready, status_word
+from volant.model.rollout import Revision
+from volant.model.vm import VM, is_ready, ready_since, status_word
+from volant.store import revisions
 from volant.store.database import Row
 from volant.store.values import Child
 
@@ -19,12 +21,12 @@ Select = Callable[[str, Sequence[object]], list[Row]]
 
 INSERT = (
     "INSERT INTO objects (kind, name, uid, revision, generation, owner_uid, plugin, is_running, is_ready, is_deleting, "
-    "doc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "ready_since, template, doc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 # Only the columns that can change are set, because each named column costs the indexes that hold it.
 UPDATE = (
-    "UPDATE objects SET revision = ?, generation = ?, is_running = ?, is_ready = ?, is_deleting = ?, doc = ? "
-    "WHERE uid = ?"
+    "UPDATE objects SET revision = ?, generation = ?, is_running = ?, is_ready = ?, is_deleting = ?, "
+    "ready_since = ?, doc = ? WHERE uid = ?"
 )
 SET_PLUGIN = "UPDATE objects SET plugin = ? WHERE uid = ?"
 DELETE = "DELETE FROM objects WHERE uid = ?"
@@ -33,8 +35,8 @@ _FIND = "SELECT doc FROM objects WHERE kind = ? AND name = ?"
 _FIND_UID = "SELECT kind, doc FROM objects WHERE uid = ?"
 _USING = "SELECT name FROM objects WHERE plugin = ? AND kind = ? ORDER BY seq"
 _CHILDREN = (
-    "SELECT name, uid, revision, is_running, is_ready, is_deleting FROM objects INDEXED BY objects_children "
-    "WHERE owner_uid = ? ORDER BY seq"
+    "SELECT name, uid, revision, is_running, is_ready, is_deleting, template, ready_since "
+    "FROM objects INDEXED BY objects_children WHERE owner_uid = ? ORDER BY seq"
 )
 
 
@@ -48,6 +50,7 @@ class Columns(msgspec.Struct, frozen=True):
     is_running: bool
     is_ready: bool
     is_deleting: bool
+    ready_since: Instant | None
 
 
 def columns(obj: Object) -> Columns:
@@ -62,12 +65,18 @@ def columns(obj: Object) -> Columns:
         vm is not None and status_word(vm) == "running",
         vm is not None and is_ready(vm),
         meta.is_deleting,
+        ready_since(vm) if vm is not None else None,
     )
 
 
 def plugin_of(obj: Object) -> str | None:
     """The plugin that the object is made from."""
     return obj.spec.plugin if isinstance(obj, (VM, Deployment)) else None
+
+
+def template_of(obj: Object) -> str | None:
+    """The digest of the template that a VM was made of."""
+    return obj.spec.template if isinstance(obj, VM) else None
 
 
 def address_of(obj: Object) -> str | None:
@@ -78,14 +87,15 @@ def address_of(obj: Object) -> str | None:
 def insert_row(obj: Object) -> tuple[object, ...]:
     """The parameters of INSERT."""
     c = columns(obj)
-    flags = (c.is_running, c.is_ready, c.is_deleting)
+    flags = (c.is_running, c.is_ready, c.is_deleting, c.ready_since, template_of(obj))
     return (*obj.meta.key, obj.meta.uid, c.revision, c.generation, c.owner_uid, c.plugin, *flags, readable(obj))
 
 
 def update_row(obj: Object) -> tuple[object, ...]:
     """The parameters of UPDATE."""
     c = columns(obj)
-    return (c.revision, c.generation, c.is_running, c.is_ready, c.is_deleting, readable(obj), obj.meta.uid)
+    flags = (c.is_running, c.is_ready, c.is_deleting, c.ready_since)
+    return (c.revision, c.generation, *flags, readable(obj), obj.meta.uid)
 
 
 def readable(obj: Object) -> bytes:
@@ -126,9 +136,18 @@ class Rows:
     def children(self, owner: Uid) -> list[Child]:
         """The VMs of an owner in the order of their creation. Reads an index and no document."""
         return [
-            Child(name, uid, revision, running == 1, ready == 1, deleting == 1)
-            for name, uid, revision, running, ready, deleting in self._select(_CHILDREN, (owner,))
+            Child(name, uid, revision, running == 1, ready == 1, deleting == 1, template, since)
+            for name, uid, revision, running, ready, deleting, template, since in self._select(_CHILDREN, (owner,))
         ]
+
+    def templates(self, deployment: Deployment) -> list[Revision]:
+        """The templates that it has and had, newest first; the first one is its own."""
+        found = [revisions.entry(row) for row in self._select(revisions.SELECT, (deployment.meta.uid,))]
+        return found or [revisions.first(deployment)]
+
+    def template_number(self, uid: Uid) -> int:
+        """The number of the template that a deployment has."""
+        return int(self._select(revisions.LAST, (uid,))[0][0])
 
     def _names_using(self, plugin: str, kind: Kind) -> list[str]:
         return [name for (name,) in self._select(_USING, (plugin, kind))]

@@ -4,6 +4,7 @@
     events       one row a committed write, by revision: the outbox that bus, streams and history are fed from
     addresses    who holds which address          free_ranges    which addresses nobody holds
     config_changes  what changed of a VM's config    idempotency  answers to writes that carried a key
+    revisions    the templates that deployments have and had
     lease        one row: which daemon may write
     head         one row: the last revision, where the event log begins, which pool the addresses are of
 
@@ -289,6 +290,35 @@ def _make_sets(connection: Connection) -> None:
         connection.db.create_tables(tables, safe=False)
 
 
+class RevisionRow(Model):
+    """A template that a deployment has or had: the JSON document, and its digest. Goes with the deployment."""
+
+    uid = TextField()
+    number = IntegerField()
+    template = BlobField()
+    digest = TextField()
+    at = DoubleField()
+    cause = TextField()
+
+    class Meta:  # noqa: D106 -- because its meaning is peewee's
+        table_name = "revisions"
+        strict_tables = True
+        primary_key = CompositeKey("uid", "number")
+
+
+def _make_revisions(connection: Connection) -> None:
+    """VMs that are there have no template: they count as made of the one that their deployment has."""
+    with connection.db.bind_ctx((RevisionRow,)):
+        connection.db.create_tables((RevisionRow,), safe=False)
+    connection.execute("ALTER TABLE objects ADD COLUMN template TEXT")
+    connection.execute("ALTER TABLE objects ADD COLUMN ready_since REAL")
+    connection.execute("DROP INDEX objects_children")
+    connection.execute(
+        "CREATE INDEX objects_children ON objects (owner_uid, seq, name, uid, revision, is_running, is_ready, "
+        "is_deleting, template, ready_since) WHERE owner_uid IS NOT NULL"
+    )
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     _make_tables,
     _make_config_changes,
@@ -297,6 +327,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _link_events,
     _make_published,
     _make_sets,
+    _make_revisions,
 )
 """The n-th, counted from 1, makes version n out of version n - 1. Appended to, never changed."""
 

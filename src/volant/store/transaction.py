@@ -27,7 +27,7 @@ from volant.model.meta import Key, Kind
 from volant.model.objects import Object
 from volant.model.plugin import PluginSpec, PluginStatus
 from volant.model.vm import VM, NetworkMode, VMSpec, VMStatus
-from volant.store import addresses, history, idempotency, ownership, ports, rows
+from volant.store import addresses, history, idempotency, ownership, ports, revisions, rows
 from volant.store.addresses import Pools
 from volant.store.database import Execute, Row
 from volant.store.idempotency import Given, Remembered
@@ -102,6 +102,7 @@ class Transaction(Rows):
             raise self._taken(new) from error
         self._use_address(new)
         history.begun(self._execute, new, happening, self.now)
+        revisions.begun(self._execute, new)
         self._tell(new, happening)
         return new
 
@@ -258,6 +259,7 @@ class Transaction(Rows):
         if rows.plugin_of(old) != rows.plugin_of(new):
             self._execute(rows.SET_PLUGIN, (rows.plugin_of(new), new.meta.uid))
         history.changed(self._execute, old, new, happening, self.now)
+        revisions.changed(self._execute, old, new, happening, self.now)
         self._tell(new, happening, old)
         return new
 
@@ -267,6 +269,7 @@ class Transaction(Rows):
         ports.release(self._execute, obj.meta.uid)
         ownership.release(self._execute, obj.meta.uid)
         history.forgotten(self._execute, obj)
+        revisions.forgotten(self._execute, obj)
         self._tell(obj, happening, obj, is_gone=True)
 
     def _tell(self, obj: Object, happening: Happening, old: Object | None = None, *, is_gone: bool = False) -> None:

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from volant.clock import Uid
+from volant.clock import Instant, Uid
 from volant.model.meta import Kind
 
 
@@ -57,15 +57,26 @@ class Child(NamedTuple):
     is_running: bool
     is_ready: bool
     is_deleting: bool
+    template: str | None = None
+    ready_since: Instant | None = None
 
 
 class Tally(NamedTuple):
-    """How many dependents an owner has, and how many of them are so. One that is being deleted runs no more."""
+    """How many dependents an owner has, and how many of them are so. One that is being deleted runs no more.
+
+    `old` are those to stay that are made of another template than the one asked about, `old_available` those of them
+    that have been ready for long enough. `unripe` are ready and have not been for long enough; the first of them has
+    been since `next_ready`.
+    """
 
     total: int
     running: int
     ready: int
     deleting: int
+    old: int = 0
+    old_available: int = 0
+    unripe: int = 0
+    next_ready: Instant | None = None
 
 
 Column = Literal["seq", "name"]

@@ -6,7 +6,7 @@ it says is what an apply does (A4).
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import msgspec
 from msgspec import UNSET
@@ -18,13 +18,17 @@ from volant.api.body import FieldError
 from volant.api.call import Answer, Call, encoded, plain
 from volant.clock import Uid, rfc3339
 from volant.errors import Conflict, Invalid, NotFound, RequestError
+from volant.model.apply.exported import Kept
+from volant.model.apply.merge import Fields
 from volant.model.apply.outcome import ApplyView, MemberView, Planned, PrunedView, SetView, answer, token
-from volant.model.meta import Kind
+from volant.model.meta import Key, Kind
 from volant.model.queries import Applying, NoQuery
 from volant.store import RESTORABLE_S, Pruned, Transaction
 
 KINDS: tuple[Kind, ...] = ("Plugin", "VM", "Deployment")
 """What is used comes before who uses it, in whatever order they are said."""
+
+NOTHING: Mapping[Key, Fields] = {}
 
 
 class _Tried(Exception):
@@ -60,22 +64,24 @@ async def get_set(call: Call, query: NoQuery) -> Answer:
 async def restore(call: Call, query: Applying) -> Answer:
     """`POST /sets/{name}/restore`: Make again what was pruned of a set in the last 24 hours.
 
-    Each as its manifest was then, with a new identity: addresses, disks and histories are new. What has a name that is
-    taken by now is left out.
+    Each as its manifest was then, with a new identity: addresses, disks and histories are new, fields are whose they
+    were. What has a name that is taken by now is left out; while one of them is still on its way out, none is made.
     """
     lost = [one for one in call.store.pruned(call.name, call.deps.clock.now()) if not _is_there(call, one)]
     if not lost:
         _known(_set_view(call, call.name))
-    objects = [msgspec.json.decode(one.document, type=dict[str, Any]) for one in lost]
+    kept = {one.key: msgspec.json.decode(one.document, type=Kept) for one in lost}
+    objects = [{"kind": one.kind, "metadata": one.metadata, "spec": one.spec} for one in kept.values()]
+    said = {key: one.said for key, one in kept.items()}
     asked = Apply(set=call.name, objects=objects, partial=True)
-    return Answer(200, encoded(await _applied(call, asked, is_trial=query.dry_run)))
+    return Answer(200, encoded(await _applied(call, asked, said, is_trial=query.dry_run)))
 
 
-async def _applied(call: Call, asked: Apply, *, is_trial: bool) -> ApplyView:
+async def _applied(call: Call, asked: Apply, said: Mapping[Key, Fields] = NOTHING, *, is_trial: bool) -> ApplyView:
     placed = documents(asked)
 
     def job(tx: Transaction) -> ApplyView:
-        view = _apply_in(Desk(call, tx, asked, is_trial), placed)
+        view = _apply_in(Desk(call, tx, asked, is_trial, said), placed)
         if is_trial:
             raise _Tried(view)
         return view
@@ -87,14 +93,15 @@ async def _applied(call: Call, asked: Apply, *, is_trial: bool) -> ApplyView:
 
 
 def _apply_in(desk: Desk, placed: list[Placed]) -> ApplyView:
+    members = desk.tx.members(desk.asked.set) if desk.asked.prune else []
     planned, uids = _objects(desk, placed)
-    if desk.asked.prune:
-        planned += prune(desk, uids)
-    if desk.asked.plan is not UNSET and desk.asked.plan != token(planned):
+    planned += prune(desk, members, uids) if desk.asked.prune else []
+    now = token(desk.asked.set, desk.asked.manager, planned)
+    if desk.asked.plan is not UNSET and desk.asked.plan != now:
         raise Conflict(
             "cannot apply this plan: something has changed since it was made. Make another",
             code="plan_changed",
-            details={"token": token(planned)},
+            details={"token": now},
         )
     return answer(desk.asked.set, desk.asked.manager, planned, dry_run=desk.is_trial)
 
@@ -155,8 +162,9 @@ def _below(path: str) -> str:
 
 
 def _is_there(call: Call, one: Pruned) -> bool:
+    # What is still on its way out is asked for, and refused: left out, it would be missed in silence.
     found = call.store.find(one.key)
-    return found is not None
+    return found is not None and not found.meta.is_deleting
 
 
 def _set_view(call: Call, name: str) -> SetView:

@@ -20,6 +20,7 @@ from volant.api.admission import attachable, does_not_fit, hosted, refuse_deleti
 from volant.api.apply.asked import Apply, Placed
 from volant.api.body import converted
 from volant.api.call import Call
+from volant.api.templates import refuse_publishing, strategy_of
 from volant.errors import Conflict, Invalid
 from volant.model.apply.documents import (
     FORMS,
@@ -43,6 +44,7 @@ from volant.model.objects import Object
 from volant.model.plugin import FINALIZER as PLUGIN_FINALIZER
 from volant.model.plugin import Manifest, Plugin, PluginSpec
 from volant.model.requests import AskedConfig, resolve
+from volant.model.rollout import Strategy
 from volant.model.vm import FINALIZER, VM, VMSpec, check_growth, restart_required
 from volant.store import Transaction
 
@@ -57,12 +59,13 @@ IMMUTABLE = "cannot be changed: delete the {kind} and apply it again, or give it
 
 
 class Desk(NamedTuple):
-    """What one apply works with. A trial is rolled back at its end."""
+    """What one apply works with. A trial is rolled back at its end; `said` is who had said what of what comes back."""
 
     call: Call
     tx: Transaction
     asked: Apply
     is_trial: bool = False
+    said: Mapping[Key, Fields] = {}
 
 
 class Done(NamedTuple):
@@ -78,6 +81,7 @@ def apply_one(desk: Desk, placed: Placed) -> Done:
     if found is None:
         return _made(desk, placed)
     refuse_deleting(found)
+    _refuse_owned(found)
     _check_set(desk, found)
     return _changed(desk, placed, found)
 
@@ -86,7 +90,7 @@ def _made(desk: Desk, placed: Placed) -> Done:
     tx, document = desk.tx, placed.document
     new = _new(desk, placed)
     obj = tx.insert(new, desk.call.happening(CREATED[document.kind], reason="SetApplied"))
-    tx.set_fields(obj.meta.uid, {desk.asked.manager: frozenset(given(document))})
+    tx.set_fields(obj.meta.uid, desk.said.get(placed.key) or {desk.asked.manager: frozenset(_given(document))})
     changed = changes({}, nested(live(obj)))
     planned = Planned(kind=obj.meta.kind, name=obj.meta.name, action="create", changes=_told(changed))
     return Done(obj, replace(planned, uid=obj.meta.uid))
@@ -161,24 +165,9 @@ def _new(desk: Desk, placed: Placed) -> Object:
         return Plugin(meta=meta(PLUGIN_FINALIZER), spec=spec)
     hosted(desk.call)
     plugin = usable_plugin(tx, document.spec.plugin)
-    config = resolved(document.spec.config, plugin)
     if isinstance(document, DeploymentDocument):
-        if config.network.publish:
-            raise does_not_fit(
-                Misfit("/network/publish", "a place on the host is one VM's, and these are many"), CONFIG
-            )
-        attachable(desk.call, config, CONFIG)
-        told = document.spec
-        return Deployment(
-            meta=meta(DEPLOYMENT_FINALIZER),
-            spec=DeploymentSpec(
-                plugin=told.plugin,
-                replicas=_or(told.replicas, 1),
-                config=config,
-                restart_policy=_or(told.restart_policy, "always"),
-                labels=labels,
-            ),
-        )
+        return Deployment(meta=meta(DEPLOYMENT_FINALIZER), spec=_asked_spec(desk, document, plugin))
+    config = resolved(document.spec.config, plugin)
     config = attachable(desk.call, config, CONFIG)
     spec_ = VMSpec(
         plugin=document.spec.plugin,
@@ -204,10 +193,12 @@ def _spec(desk: Desk, placed: Placed, document: Document, found: Object) -> Any:
     assert isinstance(found, VM | Deployment)  # noqa: S101 -- the same key is the same kind
     plugin = desk.tx.get(Key("Plugin", found.spec.plugin))
     assert isinstance(plugin, Plugin)  # noqa: S101 -- the same key is the same kind
+    if isinstance(document, DeploymentDocument):
+        if document.spec.plugin != plugin.meta.name:
+            plugin = usable_plugin(desk.tx, document.spec.plugin)
+        return _deployment_spec(desk, document, found, plugin)
     if document.spec.plugin != plugin.meta.name:
         raise does_not_fit(Misfit("/spec/plugin", IMMUTABLE.format(kind=placed.key.kind)))
-    if isinstance(document, DeploymentDocument):
-        return _deployment_spec(desk, document, found, plugin)
     assert isinstance(found, VM)  # noqa: S101 -- the same key is the same kind
     assert isinstance(document, VMDocument)  # noqa: S101 -- there are three kinds
     return _vm_spec(desk, document, found, plugin)
@@ -242,15 +233,24 @@ def _vm_spec(desk: Desk, document: VMDocument, found: VM, plugin: Plugin) -> VMS
 
 def _deployment_spec(desk: Desk, document: DeploymentDocument, found: Object, plugin: Plugin) -> DeploymentSpec:
     assert isinstance(found, Deployment)  # noqa: S101 -- the same key is the same kind
-    old, told = found.spec, document.spec
+    spec = _asked_spec(desk, document, plugin)
+    return replace(spec, restart_nonce=found.spec.restart_nonce)
+
+
+def _asked_spec(desk: Desk, document: DeploymentDocument, plugin: Plugin) -> DeploymentSpec:
+    """What a manifest says of a deployment, and the defaults."""
+    told = document.spec
     config = resolved(told.config, plugin)
-    if config != old.config:
-        path = next(iter(changes(old.config, config)), "").replace(".", "/")
-        raise does_not_fit(Misfit(f"{CONFIG}/{path}", IMMUTABLE.format(kind="Deployment")))
-    if _or(told.restart_policy, "always") != old.restart_policy:
-        raise does_not_fit(Misfit("/spec/restart_policy", IMMUTABLE.format(kind="Deployment")))
-    labels = _or_none(document.metadata.labels) or {}
-    return replace(old, replicas=_or(told.replicas, 1), labels=labels)
+    refuse_publishing(config.network.publish, CONFIG)
+    attachable(desk.call, config, CONFIG)
+    return DeploymentSpec(
+        plugin=told.plugin,
+        replicas=_or(told.replicas, 1),
+        config=config,
+        restart_policy=_or(told.restart_policy, "always"),
+        labels=_or_none(document.metadata.labels) or {},
+        strategy=strategy_of(Strategy(), told.strategy, "/spec/strategy"),
+    )
 
 
 # Plugins
@@ -277,8 +277,12 @@ def _refuse_other_manifest(desk: Desk, placed: Placed, document: PluginDocument,
 
 
 def _of_plugin(said: Leaves) -> Leaves:
-    """Of a plugin its manifest is one whole: labels, annotations and whether it is enabled are what can be merged."""
-    return {path: value for path, value in said.items() if path.startswith("/metadata/") or path == "/spec/enabled"}
+    """Of a plugin its manifest is one whole: labels, annotations and whether it is enabled are what can be merged.
+
+    The version stands for the manifest, because an object of which nobody says anything is one that nobody applies.
+    """
+    mergeable = ("/spec/enabled", "/spec/version")
+    return {path: value for path, value in said.items() if path.startswith("/metadata/") or path in mergeable}
 
 
 def _given(document: Document) -> Leaves:
@@ -287,6 +291,18 @@ def _given(document: Document) -> Leaves:
 
 
 # What is said
+
+
+def _refuse_owned(found: Object) -> None:
+    """What an owner makes is as the owner says, and no set's: else a prune takes away what the owner makes again."""
+    owner = found.meta.owner
+    if owner is not None:
+        raise Conflict(
+            f"cannot apply {found.meta.kind} {found.meta.name}: {owner.kind} {owner.name} makes it. Apply that, or "
+            "give it another name",
+            code="object_owned",
+            details={"name": found.meta.name, "owner": owner.name},
+        )
 
 
 def _check_set(desk: Desk, found: Object) -> None:

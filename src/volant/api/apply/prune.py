@@ -5,7 +5,7 @@ members of the set ── without those that were applied now ──▶ doomed �
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import msgspec
 from msgspec import UNSET
@@ -13,7 +13,7 @@ from msgspec import UNSET
 from volant.api.apply.objects import Desk
 from volant.clock import Uid
 from volant.errors import Conflict, InUse
-from volant.model.apply.exported import exported
+from volant.model.apply.exported import kept
 from volant.model.apply.outcome import Planned, needs_confirmation
 from volant.model.event import EventType
 from volant.model.meta import Key, Kind
@@ -30,20 +30,20 @@ ORDER: tuple[Kind, ...] = ("Deployment", "VM", "Plugin")
 """Who uses goes before what is used."""
 
 
-def prune(desk: Desk, applied: Collection[Uid]) -> list[Planned]:
-    """Mark what the set no longer names. Raises Conflict `prune_unconfirmed`, InUse `plugin_in_use`."""
-    tx, asked = desk.tx, desk.asked
-    members = tx.members(asked.set)
-    doomed = [found for member in members if (found := _doomed(desk, member, applied)) is not None]
-    _check_meant(desk, len(doomed), len(members))
+def prune(desk: Desk, members: Sequence[Member], applied: Collection[Uid]) -> list[Planned]:
+    """Mark what the set no longer names. Raises Conflict `prune_unconfirmed`, InUse `plugin_in_use`.
+
+    `members` is the set as it was before anything was applied: what is made now is no part of what is kept.
+    """
+    there = [found for member in members if (found := _there(desk, member)) is not None]
+    doomed = [found for found in there if found.meta.uid not in applied]
+    _check_meant(desk, len(doomed), len(there))
     return [_marked(desk, found) for kind in ORDER for found in doomed if found.meta.kind == kind]
 
 
-def _doomed(desk: Desk, member: Member, applied: Collection[Uid]) -> Object | None:
+def _there(desk: Desk, member: Member) -> Object | None:
     found = desk.tx.find(Key(member.kind, member.name))
-    if member.uid in applied or found is None or found.meta.uid != member.uid or found.meta.is_deleting:
-        return None
-    return found
+    return None if found is None or found.meta.uid != member.uid or found.meta.is_deleting else found
 
 
 def _check_meant(desk: Desk, deletes: int, members: int) -> None:
@@ -66,7 +66,7 @@ def _marked(desk: Desk, found: Object) -> Planned:
     tx, meta = desk.tx, found.meta
     if isinstance(found, Plugin):
         _refuse_used(desk, found)
-    tx.keep_pruned(desk.asked.set, meta.key, msgspec.json.encode(exported(found)))
+    tx.keep_pruned(desk.asked.set, meta.key, msgspec.json.encode(kept(found, tx.fields(meta.uid))))
     tx.mark_deleting(found, desk.call.happening(DELETING[meta.kind], reason="SetPruned"))
     return Planned(kind=meta.kind, name=meta.name, action="delete", uid=meta.uid, generation=meta.generation)
 

@@ -22,7 +22,8 @@ from volant.model.apply.outcome import ApplyView, MemberView, Planned, PrunedVie
 from volant.model.event import EventData, PastEvent
 from volant.model.patches import ConfigPatch
 from volant.model.plugin import Manifest
-from volant.model.requests import Enable, NewDeployment, NewVM, Scale
+from volant.model.requests import Enable, NewDeployment, NewVM, Rollback, Scale
+from volant.model.rollout import Strategy
 from volant.model.summary import Summary
 from volant.model.views import (
     ArtifactView,
@@ -38,6 +39,7 @@ from volant.model.views import (
     NetworkView,
     PluginNames,
     PluginView,
+    RevisionView,
     Stats,
     SystemInfo,
     TurnView,
@@ -104,6 +106,20 @@ _DEPLOYMENT = DeploymentView(
     revision=57,
     restart_policy="always",
     config=replace(_CONFIG, network=NetworkView(mode="user")),
+    strategy=Strategy(),
+    template_revision=1,
+    updated_replicas=3,
+    rollout="complete",
+)
+_REVISION = RevisionView(
+    revision=2,
+    created_at=_LATER,
+    cause="config.env.LEVEL",
+    current=True,
+    complete=True,
+    plugin="user-api",
+    restart_policy="always",
+    config=_DEPLOYMENT.config,
 )
 _PLUGIN = PluginView(
     name="nginx-alpine",
@@ -198,9 +214,7 @@ GIVEN: Mapping[Any, Any] = {
             Planned(kind="VM", name="old", action="delete", uid=_UID, generation=1),
         ),
     ),
-    ManifestView: ManifestView(
-        kind="Deployment", metadata={"name": "web"}, spec={"plugin": "user-api", "replicas": 3}
-    ),
+    ManifestView: ManifestView(kind="Deployment", metadata={"name": "web"}, spec={"plugin": "user-api", "replicas": 3}),
     SetView: SetView(
         name="infra",
         objects=(MemberView(kind="Deployment", name="web", uid=_UID),),
@@ -209,6 +223,7 @@ GIVEN: Mapping[Any, Any] = {
     VMView: _RUNNING,
     ConfigView: _CONFIG,
     DeploymentView: _DEPLOYMENT,
+    RevisionView: _REVISION,
     PluginView: _PLUGIN,
     PluginNames: PluginNames(plugins=["nginx-alpine", "user-api", "postgres"]),
     SystemInfo: _INFO,
@@ -263,7 +278,11 @@ ASKED: Mapping[Any, Named] = {
         "size": ("More of the host", {"resources": {"vcpu": 4, "memory_mb": 1024}}),
         "back": ("The plugin's own size again", {"resources": None}),
     },
-    Scale: {"more": ("To five VMs", {"replicas": 5})},
+    Scale: {
+        "more": ("To five VMs", {"replicas": 5}),
+        "roll": ("Other VMs, one at a time", {"config": {"env": {"LEVEL": "debug"}}, "strategy": {"max_surge": 1}}),
+    },
+    Rollback: {"previous": ("To the template before", {}), "to": ("To the first one", {"revision": 1})},
     Enable: {"disable": ("No new VMs of it", {"enabled": False})},
     Apply: {
         "set": (

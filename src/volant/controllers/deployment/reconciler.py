@@ -19,18 +19,19 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from volant.clock import Clock
+from volant.clock import Clock, Instant
 from volant.controllers.deployment import plan
-from volant.controllers.deployment.plan import BURST, CreateChildren, DeleteChildren, Finalize, PluginUse, Victim
-from volant.controllers.deployment.report import ACTOR, report
+from volant.controllers.deployment.making import create
+from volant.controllers.deployment.plan import BURST, CreateChildren, DeleteChildren, Finalize, Revert, Victim
+from volant.controllers.deployment.report import ACTOR, report, stalls_at
+from volant.controllers.deployment.rolling import PluginUse
 from volant.errors import Conflict, Unavailable, VolantError
-from volant.model import vm as vms
-from volant.model.deployment import FINALIZER, Deployment, child_name
+from volant.model.deployment import FINALIZER, Deployment, template_of, with_template
 from volant.model.event import Committed, Happening
-from volant.model.meta import Key, Meta, Owner
+from volant.model.meta import Key
 from volant.model.objects import Object
 from volant.model.plugin import Plugin
-from volant.model.vm import VM, VMSpec, settled
+from volant.model.rollout import digest_of
 from volant.reconcile import DONE, Again, Outcome
 from volant.reconcile.effects import Effects
 from volant.store import Store, Tally, Transaction
@@ -91,10 +92,21 @@ class DeploymentReconciler:
         if seen is None:
             self._reported_at.pop(key, None)
             return DONE
-        await self._report(seen, trouble)
+        now = self._clock.now()
+        await self._report(seen, trouble, now)
         if trouble is not None:
             raise trouble
-        return DONE if plan.intent(*seen) is None else Again(0.0)
+        return self._next(seen, now)
+
+    def _next(self, seen: Seen, now: Instant) -> Outcome:
+        """When to look again if nobody tells of anything."""
+        deployment = self._store.find(seen.deployment.meta.key)
+        if not isinstance(deployment, Deployment) or plan.intent(deployment, seen.use, seen.tally) is not None:
+            return Again(0.0)
+        stalls, ripe = stalls_at(deployment), seen.tally.next_ready
+        pauses = [stalls - now] if stalls is not None and stalls > now else []  # the past has been reported
+        pauses += [ripe + deployment.spec.strategy.min_ready_s - now] if ripe is not None else []
+        return Again(max(GAP_S, min(pauses))) if pauses else DONE
 
     def _pause_s(self, key: Key) -> float:
         """Seconds until this key is due for a look; a spec that was not acted on yet is due at once."""
@@ -128,7 +140,8 @@ class DeploymentReconciler:
         if not isinstance(deployment, Deployment):
             return None
         use = _use(self._store.find(Key("Plugin", deployment.spec.plugin)))
-        seen = Seen(deployment, use, self._store.tally(deployment.meta.uid))
+        template, by = digest_of(template_of(deployment.spec)), plan.ready_by(deployment, self._clock.now())
+        seen = Seen(deployment, use, self._store.tally(deployment.meta.uid, template=template, ready_by=by))
         self._look_s = self._clock.monotonic() - began
         return seen
 
@@ -140,8 +153,8 @@ class DeploymentReconciler:
 
         await self._effects.act(f"store.{intent}", deployment.meta.uid, write)
 
-    async def _report(self, seen: Seen, trouble: VolantError | None) -> None:
-        due = report(*seen, trouble, self._clock.now())
+    async def _report(self, seen: Seen, trouble: VolantError | None, now: Instant) -> None:
+        due = report(*seen, trouble, now)
         if due is None:
             return
         meta = seen.deployment.meta
@@ -162,53 +175,32 @@ def _advance_in(tx: Transaction, key: Key, limit: int) -> None:
         deployment,
         _use(tx.find(Key("Plugin", deployment.spec.plugin))),
         tx.children(deployment.meta.uid),
+        now=tx.now,
         limit=limit,
         is_taken=lambda name: tx.find(Key("VM", name)) is not None,
     )
     match step:
-        case CreateChildren(ordinals):
-            _create(tx, deployment, ordinals)
+        case CreateChildren(ordinals, template):
+            create(tx, deployment, ordinals, template)
         case DeleteChildren(victims):
             _delete(tx, victims)
         case Finalize():
             tx.finalize(deployment, FINALIZER, Happening(type="deployment.deleted", actor=ACTOR))
+        case Revert(template):
+            _revert(tx, deployment, template)
         case None:
             pass  # because the rows moved after the look, and what was due no longer is
 
 
-def _create(tx: Transaction, deployment: Deployment, ordinals: Sequence[int]) -> None:
-    for ordinal in ordinals:
-        try:
-            child = _child(tx, deployment, ordinal)
-        except Conflict:
-            if ordinal == ordinals[0]:
-                raise
-            return  # because what there are addresses for is worth keeping; the next batch tells of the rest
-        tx.insert(child, Happening(type="vm.created", actor=ACTOR))
-
-
-def _child(tx: Transaction, deployment: Deployment, ordinal: int) -> VM:
-    """A VM from the deployment's template, with an address of its own. Raises Conflict when there is none left."""
-    meta, spec, uid = deployment.meta, deployment.spec, tx.new_uid()
-    config = settled(spec.config, tx.mode)
-    return VM(
-        meta=Meta(
-            name=child_name(meta.name, ordinal),
-            uid=uid,
-            kind="VM",
-            created_at=tx.now,
-            labels=spec.labels,
-            owner=Owner(kind="Deployment", name=meta.name, uid=meta.uid),
-            # From the first moment on, so that the row outlives whatever is made for it (D3).
-            finalizers=(vms.FINALIZER,),
-        ),
-        spec=VMSpec(
-            plugin=spec.plugin,
-            config=config,
-            restart_policy=spec.restart_policy,
-            address=tx.allocate_address(uid, config.network.mode),
-        ),
-    )
+def _revert(tx: Transaction, deployment: Deployment, digest: str) -> None:
+    """The spec with its last template that was complete: once, because the template that is stuck is no longer its."""
+    revision = next((one for one in tx.templates(deployment) if one.digest == digest), None)
+    if revision is None:
+        raise Conflict(f"cannot go back from a rollout of {deployment.meta.name}: the last complete template is gone")
+    message = f"no progress: back to the template of revision {revision.number}"
+    happening = Happening(type="deployment.updated", actor=ACTOR, reason="RolledBack", message=message)
+    template = revision.template
+    tx.update_spec(deployment, with_template(deployment.spec, template), happening, labels=template.labels)
 
 
 def _delete(tx: Transaction, victims: Sequence[Victim]) -> None:

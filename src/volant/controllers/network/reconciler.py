@@ -3,7 +3,13 @@
     find ──▶ a running guest? ──▶ is_attached ──yes──▶ DONE
                                       │ no
                                       ▼
-                                   ensure ──▶ reattach ──▶ DONE
+                                   inspect ──▶ does it still run? ──no──▶ DONE
+                                                  │ yes
+                                                  ▼
+                                               ensure ──▶ reattach ──▶ DONE
+
+The store says late that a guest has ended, and its tap goes before its row does: nothing is made again for a VM whose
+guest the host does not show. What `ensure` could make before it failed (a port is taken) the guest is put on as well.
 
 A guest is reattached once also when all seems right, the first time it is seen: a daemon that died between the two
 left a new tap without its guest. Drivers make that a look and nothing more where it is not so.
@@ -11,6 +17,7 @@ left a new tap without its guest. Drivers make that a look and nothing more wher
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable
 
 from msgspec.structs import replace
@@ -19,7 +26,7 @@ from volant.clock import Clock
 from volant.controllers.network import plan
 from volant.controllers.network.plan import Guest
 from volant.drivers import Attachment, Hypervisor, Network
-from volant.errors import DriverRefused
+from volant.errors import DriverError, DriverRefused, DriverUnavailable
 from volant.model.event import Committed
 from volant.model.meta import Key
 from volant.model.plugin import Plugin
@@ -73,15 +80,31 @@ class NetworkReconciler:
         if not isinstance(vm, VM) or guest is None or attachment is None:
             self._seen.pop(key, None)
             return DONE
-        uid, network, hypervisor = vm.meta.uid, self._network, self._hypervisor
+        uid, network = vm.meta.uid, self._network
         stands = await network.is_attached(uid, attachment)
-        if not stands:
-            log.warning("network.repair", vm=key.name, uid=uid)
-            await self._touch(vm, "network.ensure", lambda: network.ensure(uid, attachment))
+        if not stands and not await self._runs(guest):
+            return DONE
+        try:
+            if not stands:
+                log.warning("network.repair", vm=key.name, uid=uid)
+                await self._touch(vm, "network.ensure", lambda: network.ensure(uid, attachment))
+        except DriverUnavailable:
+            with contextlib.suppress(DriverError):
+                await self._reattach(vm, guest, attachment)
+            raise
         if not stands or self._seen.get(key) != guest:
-            await self._touch(vm, "hypervisor.reattach", lambda: hypervisor.reattach(uid, attachment))
-            self._seen[key] = guest
+            await self._reattach(vm, guest, attachment)
         return DONE
+
+    async def _runs(self, guest: Guest) -> bool:
+        """Whether the host shows that guest, now. It costs a question to its VMM."""
+        found = await self._hypervisor.inspect(guest.uid)
+        return found is not None and found.state != "exited" and found.pid in (None, guest.pid)
+
+    async def _reattach(self, vm: VM, guest: Guest, attachment: Attachment) -> None:
+        hypervisor = self._hypervisor
+        await self._touch(vm, "hypervisor.reattach", lambda: hypervisor.reattach(guest.uid, attachment))
+        self._seen[vm.meta.key] = guest
 
     async def _touch(self, vm: VM, op: str, fn: Callable[[], Awaitable[None]]) -> None:
         """An effect on the host, if the store still says what it was decided on and is ours (V12, S3)."""

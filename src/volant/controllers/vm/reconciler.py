@@ -157,6 +157,8 @@ class VMReconciler:
                 log.info("vm.kill", vm=vm.meta.name, uid=uid, reason=reason)
                 await self._touch(vm, "hypervisor.kill", lambda: hypervisor.kill(uid))
             case Forget():
+                if vm.spec.power == "stopped":
+                    await self._detach(vm)
                 await self._touch(vm, "hypervisor.forget", lambda: hypervisor.forget(uid))
             case Finalize():
                 await self._finalize(vm, step)
@@ -175,6 +177,8 @@ class VMReconciler:
         files = await self._files(vm, plugin, attachment)
         if attachment.mode != "none":
             await self._touch(vm, "network.ensure", lambda: network.ensure(uid, attachment))
+        else:
+            await self._detach(vm)
         boot = self._boot(vm, plugin, attachment, files)
         self._fence.launches(uid, vm.spec.restart_nonce)
         await self._touch(vm, "hypervisor.launch", lambda: hypervisor.launch(uid, boot))
@@ -183,9 +187,15 @@ class VMReconciler:
         """The VM's disks, as they are by now, and a seed where there is something to tell."""
         wanted = wanted_disks(vm, plugin, self._artifact_path)
         seed = await self._seed(vm, attachment) if is_told(vm, plugin) else None
-        if not wanted and seed is None:
+        if not wanted and seed is None and not await self._disks.has(vm.meta.uid):
             return VMFiles()
         return await self._touch(vm, "disks.ensure", lambda: self._disks.ensure(vm.meta.uid, wanted, seed))
+
+    async def _detach(self, vm: VM) -> None:
+        """Take a VM without a guest off the network, where something was made for it: its ports are free by now."""
+        uid, network = vm.meta.uid, self._network
+        if network.is_watched:
+            await self._touch(vm, "network.ensure_absent", lambda: network.ensure_absent(uid))
 
     async def _finalize(self, vm: VM, step: Finalize) -> None:
         uid, hypervisor, network, store = vm.meta.uid, self._hypervisor, self._network, self._store

@@ -111,6 +111,9 @@ def _readiness(said: VMStatus, manifest: Manifest | None) -> tuple[Tristate, str
     if word == "unhealthy":
         return "false", UNHEALTHY, "the guest does not pass its health check"
     if all(endpoint.guest_port != target.port for endpoint in said.endpoints):
+        mode = said.booted.config.network.mode if said.booted is not None else None
+        if mode in ("none", "dhcp"):
+            return "true", RUNNING, f"its health check is not asked: a guest of mode '{mode}' has no address known here"
         return "false", STARTING, f"cannot probe the guest: its port {target.port} is not published"
     return "false", STARTING, "the guest has not passed its health check yet"
 

@@ -14,6 +14,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 
+from msgspec.structs import replace
+
 from volant.clock import Clock, Uid
 from volant.drivers import AS_IT_IS, BEAT_S, Attachment
 from volant.drivers.bridge import rules, table
@@ -24,8 +26,9 @@ from volant.drivers.bridge.ground import Ground
 from volant.drivers.bridge.links import Links
 from volant.drivers.bridge.names import Marks, tap_name
 from volant.drivers.bridge.nft import Rules
-from volant.drivers.bridge.ports import require_free
+from volant.drivers.bridge.ports import taken
 from volant.drivers.bridge.site import EGRESS
+from volant.drivers.bridge.table import Seen
 from volant.drivers.bridge.taps import Taps
 from volant.model.vm import NetworkConfig, NetworkMode
 
@@ -77,21 +80,32 @@ class BridgeNetwork:
         return self._offer.attachment(uid, address, ports, asked)
 
     async def ensure(self, uid: Uid, attachment: Attachment) -> None:
-        """Make what is missing. DriverRefused where something of another is in the way, or the subnet would change."""
+        """Make what is missing. DriverRefused where something of another is in the way, or the subnet would change.
+
+        DriverUnavailable names a published port that is taken. A VM that has something here already gets all the rest
+        first: its guest may run, and one port is no reason to leave it without a network.
+        """
         async with self._lock:
-            self._wanted[uid] = attachment
             await self._ground.ensure()
             seen = await self._rules.look()
-            wanted = rules.of_vm(self._site, uid, attachment)
-            await require_free(uid, attachment, seen)
+            troubles = await taken(uid, attachment, seen)
+            if troubles and not await self._has_something(uid, seen):
+                raise next(iter(troubles.values()))
+            self._wanted[uid] = attachment
+            free = tuple(forward for forward in attachment.forwards if forward not in troubles)
+            wanted = rules.of_vm(self._site, uid, replace(attachment, forwards=free))
             await self._rules.commit(table.repair(wanted, seen, self._site.table))
             await self._taps.ensure(uid, attachment)
+            for trouble in troubles.values():
+                raise trouble
 
     async def is_attached(self, uid: Uid, attachment: Attachment) -> bool:
         """One look: two links, the switches, and the rules if they were changed since the last look."""
         async with self._lock:
-            self._wanted[uid] = attachment
-            return await self._is_attached(uid, attachment)
+            stands = await self._is_attached(uid, attachment)
+            if stands:  # who asks late, of one that is gone by now, is no reason to look at it for ever
+                self._wanted[uid] = attachment
+            return stands
 
     async def ensure_absent(self, uid: Uid) -> None:
         """Remove tap, rules and connections of `uid`."""
@@ -154,6 +168,12 @@ class BridgeNetwork:
             if not await self._ground.is_laid():
                 return [uid for uid, _ in suspects]
             return [uid for uid, attachment in suspects if not await self._stands(uid, attachment)]
+
+    async def _has_something(self, uid: Uid, seen: Seen) -> bool:
+        """Whether the VM was attached before: what is left of it says so, or it was seen to be."""
+        tap = await self._links.find(tap_name(uid))
+        is_ours = tap is not None and self._marks.uid(tap.alias) == uid
+        return is_ours or uid in self._wanted or uid in seen.uids()
 
     async def _is_attached(self, uid: Uid, attachment: Attachment) -> bool:
         return await self._ground.is_laid() and await self._stands(uid, attachment)

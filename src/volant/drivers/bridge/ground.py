@@ -7,6 +7,7 @@ One that was made and not yet marked, because the daemon died in between, is kno
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 
 from volant.drivers.bridge import host, rules, table
 from volant.drivers.bridge.links import Link, Links
@@ -43,9 +44,14 @@ class Ground:
         )
 
     async def ensure(self) -> None:
-        """Make what is missing. DriverRefused for a bridge of another, and for another subnet while VMs are on it."""
+        """Make what is missing; nothing, and DriverRefused, where others are in the way.
+
+        They are: a bridge of another with our name, one of ours with another name, an interface whose network overlaps
+        the pool; and VMs on the bridge, where its subnet would change.
+        """
         if await self.is_laid():
             return
+        await self._require_room()
         # Rules first: guests that are still there are not to reach anything while the rest comes.
         await self._rules.commit(table.repair(self._wanted, await self._rules.look(), self._site.table))
         bridge = await self._bridge()
@@ -74,16 +80,52 @@ class Ground:
             found = await self._links.find(name)
         if found is None:
             raise DriverUnavailable(f"cannot make the bridge {name}: somebody deletes it")
-        if not self._is_ours(found):
-            raise DriverRefused(
-                f"cannot use {name}: there is an interface of that name that Volant has not made for this data "
-                "directory. Give another --bridge-name"
-            )
+        self._require_ours(found)
         if not self._marks.is_bridge(found.alias):
             # Before the switch is turned: a mark too many turns forwarding off later, one too few leaves it on.
             has_set = not host.is_set(host.FORWARD4, "1")
             await self._links.change(found, ifalias=self._marks.bridge(has_set_forwarding=has_set))
         return found
+
+    async def _require_room(self) -> None:
+        """Before anything is made: what would be refused later has changed nothing by then."""
+        bridge = await self._links.find(self._site.bridge)
+        wanted = _ipv4(self.addresses())  # because a bridge that is put down loses its others
+        if bridge is not None:
+            self._require_ours(bridge)
+            have = _ipv4(await self._links.addresses(bridge))
+            if wanted <= have:
+                return  # because guests may run on it: whoever came later has to move
+            if have:
+                await self._require_empty(bridge, have)
+        await self._require_alone()
+
+    async def _require_alone(self) -> None:
+        links = {link.index: link for link in await self._links.all() if link.name != self._site.bridge}
+        for link in links.values():
+            if link.kind == "bridge" and self._marks.is_bridge(link.alias):
+                raise DriverRefused(
+                    f"cannot make {self._site.bridge}: this data directory has the bridge {link.name}. Go back to "
+                    f"--bridge-name {link.name}, or remove it with volant network down --bridge-name {link.name}"
+                )
+        for index, address in await self._links.every_address():
+            if index in links and self._overlaps(address):
+                raise DriverRefused(
+                    f"cannot give {self._site.bridge} the pool {self._site.pool}: {links[index].name} has {address}, "
+                    "which overlaps. Give another --bridge-pool (or --bridge-pool6)"
+                )
+
+    def _overlaps(self, address: str) -> bool:
+        other = ipaddress.ip_interface(address).network
+        pools = [ipaddress.ip_network(pool) for pool in (self._site.pool, self._site.pool6) if pool is not None]
+        return any(pool.version == other.version and pool.overlaps(other) for pool in pools)
+
+    def _require_ours(self, bridge: Link) -> None:
+        if not self._is_ours(bridge):
+            raise DriverRefused(
+                f"cannot use {bridge.name}: there is an interface of that name that Volant has not made for this data "
+                "directory. Give another --bridge-name"
+            )
 
     def _is_ours(self, bridge: Link) -> bool:
         if bridge.kind != "bridge":
@@ -93,7 +135,7 @@ class Ground:
 
     async def _give_addresses(self, bridge: Link) -> None:
         wanted, have = self.addresses(), set(await self._links.addresses(bridge))
-        others = {address for address in have - wanted if ":" not in address}
+        others = _ipv4(have - wanted)
         if others and not wanted <= have:
             await self._require_empty(bridge, others)
             for address in others:
@@ -108,3 +150,7 @@ class Ground:
                 f"cannot give {bridge.name} the pool {self._site.pool}: it has {', '.join(sorted(others))} and "
                 f"{len(ports)} VMs on it. Delete them first, or go back to the pool that they were made with"
             )
+
+
+def _ipv4(addresses: Iterable[str]) -> set[str]:
+    return {address for address in addresses if ":" not in address}

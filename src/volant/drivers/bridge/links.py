@@ -69,6 +69,14 @@ class Links:
                 if message.get("index") == link.index
             ]
 
+    async def every_address(self) -> list[tuple[int, str]]:
+        """The addresses of all links, with prefix lengths, each with the index of its link."""
+        async with self._asking("list the addresses") as ipr:
+            return [
+                (message["index"], f"{message.get('address')}/{message.get('prefixlen')}")
+                async for message in await ipr.addr("dump")
+            ]
+
     async def add_bridge(self, name: str, mac: str) -> None:
         """Make a bridge, down, with that MAC from its birth on."""
         async with self._asking(f"make the bridge {name}") as ipr:

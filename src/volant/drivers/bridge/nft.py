@@ -11,6 +11,7 @@ comes of it is known. Whatever else happens is found by looking.
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import shutil
@@ -125,7 +126,8 @@ def _generation() -> int:
             asking.send(_HEADER.pack(_HEADER.size + len(_GENMSG), _GETGEN, _REQUEST, 1, 0) + _GENMSG)
             return _read_generation(asking.recv(1 << 16))
     except OSError as error:
-        raise DriverUnavailable(f"cannot ask for the rules: {error.strerror or error}. Load nf_tables") from error
+        needs = "It needs root or CAP_NET_ADMIN" if error.errno == errno.EPERM else "Load nf_tables"
+        raise DriverUnavailable(f"cannot ask for the rules: {error.strerror or error}. {needs}") from error
 
 
 def _read_generation(answer: bytes) -> int:

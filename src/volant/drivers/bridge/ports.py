@@ -19,17 +19,20 @@ from volant.drivers.bridge.table import Seen
 from volant.errors import DriverUnavailable
 
 
-async def require_free(uid: Uid, attachment: Attachment, seen: Seen) -> None:
-    """Raise DriverUnavailable for a port that is somebody else's. What is published already stays so."""
+async def taken(uid: Uid, attachment: Attachment, seen: Seen) -> dict[Forward, DriverUnavailable]:
+    """The ports that are somebody else's, with what to say of each. What is published already stays so."""
+    found: dict[Forward, DriverUnavailable] = {}
     own = published_chain(tap_name(uid))
     for forward in attachment.forwards:
         if forward.host_address == attachment.address:
             continue
         holders = _holders(forward, seen)
         if holders - {own}:
-            raise DriverUnavailable(f"cannot publish {_said(forward)}: another VM has published that port")
-        if own not in holders:
-            await asyncio.to_thread(_require_unheard, forward)
+            found[forward] = DriverUnavailable(f"cannot publish {_said(forward)}: another VM has published that port")
+        elif own not in holders:
+            trouble = await asyncio.to_thread(_heard, forward)
+            found |= {forward: trouble} if trouble is not None else {}
+    return found
 
 
 def _holders(forward: Forward, seen: Seen) -> set[str]:
@@ -44,7 +47,7 @@ def _holders(forward: Forward, seen: Seen) -> set[str]:
     return {to for to in found if to is not None}
 
 
-def _require_unheard(forward: Forward) -> None:
+def _heard(forward: Forward) -> DriverUnavailable | None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -52,12 +55,12 @@ def _require_unheard(forward: Forward) -> None:
             probe.listen(1)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                raise DriverUnavailable(f"cannot publish {_said(forward)}: {error.strerror}") from error
+                return DriverUnavailable(f"cannot publish {_said(forward)}: {error.strerror}")
         else:
-            return
+            return None
     held_by = processes.listener(forward.host_address, forward.host_port)
     who = f" by {held_by[1]} (pid {held_by[0]})" if held_by else ""
-    raise DriverUnavailable(f"cannot publish {_said(forward)}: the port is taken{who}")
+    return DriverUnavailable(f"cannot publish {_said(forward)}: the port is taken{who}")
 
 
 def _said(forward: Forward) -> str:

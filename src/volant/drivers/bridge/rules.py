@@ -15,24 +15,34 @@ from volant.clock import Uid
 from volant.drivers import Attachment, Forward
 from volant.drivers.bridge import frames, packets
 from volant.drivers.bridge.site import ANY, EGRESS, EGRESS6, PUBLISHED, PUBLISHED_ANYWHERE, TAPS, Site
-from volant.drivers.bridge.table import Chain, Hook, Key, Place, Rule, Wanted
-from volant.drivers.bridge.words import equal, goto, host_of, is_local, meta, payload, vmap
+from volant.drivers.bridge.table import Chain, Expr, Hook, Key, Place, Rule, Wanted
+from volant.drivers.bridge.words import equal, goto, host_of, is_local, meta, payload, prefix, unequal, vmap
 
 
 def ground(site: Site) -> Wanted:
     """What is there as long as there is a bridge."""
     keys = [payload("ip", "daddr"), payload("tcp", "dport")]
-    published = (
-        Rule("published on one address", ({"vmap": {"key": {"concat": keys}, "data": f"@{PUBLISHED.name}"}},)),
-        Rule("published on all addresses", (is_local(), vmap(keys[1], PUBLISHED_ANYWHERE))),
+    on_one: Expr = {"vmap": {"key": {"concat": keys}, "data": f"@{PUBLISHED.name}"}}
+    on_all = vmap(keys[1], PUBLISHED_ANYWHERE)
+    # What comes in over a wire for 127.0.0.0/8 would be rewritten before the kernel could see that it is no address
+    # of a wire; and of that network only 127.0.0.1 is "all addresses": the rest belongs to VMs of the user network.
+    outside = unequal(keys[0], prefix("127.0.0.0/8"))
+    arriving = (
+        Rule("published on one address", (outside, on_one)),
+        Rule("published on all addresses", (outside, is_local(), on_all)),
+    )
+    leaving = (
+        Rule("published on one address", (on_one,)),
+        Rule("published on all addresses", (outside, is_local(), on_all)),
+        Rule("published on all addresses", (equal(keys[0], "127.0.0.1"), on_all)),
     )
     from_us, to_us = equal(meta("iifname"), site.bridge), equal(meta("oifname"), site.bridge)
     chains = {
         Place("bridge", "prerouting"): Chain(frames.let_in(), Hook("filter", "prerouting", -300)),
         Place("bridge", "input"): Chain((frames.no_control(),), Hook("filter", "input", -300)),
         Place("inet", "raw"): Chain(packets.no_loopback(from_us), Hook("filter", "prerouting", -300)),
-        Place("inet", "prerouting"): Chain(published, Hook("nat", "prerouting", -100)),
-        Place("inet", "output"): Chain(published, Hook("nat", "output", -100)),
+        Place("inet", "prerouting"): Chain(arriving, Hook("nat", "prerouting", -100)),
+        Place("inet", "output"): Chain(leaving, Hook("nat", "output", -100)),
         Place("inet", "from_guests"): Chain(packets.from_guests(site)),
         Place("inet", "to_guests"): Chain(packets.to_guests()),
         Place("inet", "to_host"): Chain(packets.to_host(site)),

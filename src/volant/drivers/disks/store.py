@@ -85,6 +85,10 @@ class DiskStore:
         """Remove the VM's directory. What is no directory of ours is left alone."""
         await asyncio.to_thread(self._remove, uid)
 
+    async def has(self, uid: Uid) -> bool:
+        """Whether the VM has a directory. A look of microseconds, so on the loop."""
+        return self._of(uid).is_dir()
+
     async def observe(self) -> list[Uid]:
         """The VMs that have a directory. Whatever else lies there is not looked at."""
         return await asyncio.to_thread(self._uids)

@@ -33,6 +33,10 @@ class SimulatedDisks:
         files = tuple(_file(uid, disk) for disk in wanted)
         return VMFiles(disks=files, seed=None if seed is None else ROOT / uid / "seed.iso")
 
+    async def has(self, uid: Uid) -> bool:
+        """Whether any is written down."""
+        return uid in self._host.disks
+
     async def ensure_absent(self, uid: Uid) -> None:
         """Crossed out. Raises DriverUnavailable while the host has a disk fault."""
         self._host.note("disks.ensure_absent", uid)

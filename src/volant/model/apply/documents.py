@@ -20,6 +20,7 @@ from volant.model.meta import Kind, LabelKey, Labels, Name
 from volant.model.objects import Object
 from volant.model.plugin import Plugin
 from volant.model.requests import AskedConfig, DeploymentName, GraceS, cloud_init_of
+from volant.model.rollout import StrategyPatch
 from volant.model.vm import VM, Power, RestartPolicy
 
 Annotations = Annotated[
@@ -59,6 +60,7 @@ class DeploymentTold(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     replicas: Replicas | UnsetType = UNSET
     config: AskedConfig = field(default_factory=AskedConfig)
     restart_policy: RestartPolicy | UnsetType = UNSET
+    strategy: StrategyPatch = field(default_factory=StrategyPatch)
 
 
 class VMDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -124,6 +126,7 @@ def _told(obj: Object) -> dict[str, Any]:
         "restart_policy": obj.spec.restart_policy,
     }
     if isinstance(obj, Deployment):
-        return {**told, "replicas": obj.spec.replicas}
+        strategy = msgspec.structs.asdict(obj.spec.strategy)
+        return {**told, "replicas": obj.spec.replicas, "strategy": strategy}
     assert isinstance(obj, VM)  # noqa: S101 -- there are three kinds
     return {**told, "grace_s": obj.spec.grace_s, "power": obj.spec.power}

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from volant.model.apply.documents import live
 from volant.model.apply.leaves import nested
+from volant.model.apply.merge import Fields
 from volant.model.deployment import Deployment
 from volant.model.meta import Kind
 from volant.model.objects import Object
@@ -26,6 +27,12 @@ class ManifestView(Struct, frozen=True, kw_only=True):
     kind: Kind
     metadata: dict[str, Any]
     spec: dict[str, Any]
+
+
+class Kept(ManifestView, frozen=True, kw_only=True):
+    """A manifest of what was pruned, and who had said which field of it: manager -> pointers."""
+
+    said: dict[str, frozenset[str]] = {}
 
 
 def exported(obj: Object) -> ManifestView:
@@ -47,3 +54,10 @@ def _of_plugin(plugin: Plugin) -> dict[str, Any]:
     manifest = msgspec.to_builtins(plugin.spec.manifest)
     said = {name: value for name, value in manifest.items() if name not in ("name", "labels")}
     return said if plugin.spec.enabled else {**said, "enabled": False}
+
+
+def kept(obj: Object, said: Fields) -> Kept:
+    """The manifest of an object that goes, so that it can be made again as if it had never gone."""
+    view = exported(obj)
+    fields = {manager: frozenset(paths) for manager, paths in said.items()}
+    return Kept(kind=view.kind, metadata=view.metadata, spec=view.spec, said=fields)

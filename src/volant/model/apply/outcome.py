@@ -75,13 +75,22 @@ def answer(set_: str, manager: str, planned: Sequence[Planned], *, dry_run: bool
     counted = Counter(one.action for one in planned)
     summary = {action: counted[action] for action in ("create", "update", "delete", "unchanged")}
     return ApplyView(
-        set=set_, manager=manager, dry_run=dry_run, token=token(planned), summary=summary, objects=tuple(planned)
+        set=set_,
+        manager=manager,
+        dry_run=dry_run,
+        token=token(set_, manager, planned),
+        summary=summary,
+        objects=tuple(planned),
     )
 
 
-def token(planned: Iterable[Planned]) -> str:
-    """The same for the same plan, and for no other: the uid of what is still to be made is no part of it."""
-    said = [
+def token(set_: str, manager: str, planned: Iterable[Planned]) -> str:
+    """The same for the same plan, and for no other: the uid of what is still to be made is no part of it.
+
+    Whose the objects and their fields are to be is, for it is changed even where nothing else is.
+    """
+    said: list[object] = [set_, manager]
+    said += [
         (one.kind, one.name, one.action, None if one.action == "create" else one.uid, one.generation, one.changes)
         for one in planned
         if one.action != "unchanged"
