@@ -33,7 +33,10 @@ OPERATIONS = [
     for path, item in NEW["paths"].items()
     for verb, operation in item.items()
 ]
-VERBS = "create|delete|describe|follow|get|install|list|remove|restart|scale|set|start|stop|update|wait|apply|restore|pause|resume|roll"
+VERBS = (
+    "apply|create|delete|describe|follow|get|install|list|pause|remove|restart|restore|resume|roll|scale|"
+    "set|start|stop|update|wait"
+)
 
 
 def test_both_versions_are_valid() -> None:
