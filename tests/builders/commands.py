@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -121,3 +122,5 @@ class Terminal:
 def _owns_terminal() -> None:
     """So that Ctrl-C reaches it: the terminal becomes that of its session."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    # Who runs these tests in the background of a script has Ctrl-C ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

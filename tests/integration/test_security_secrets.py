@@ -209,9 +209,13 @@ def test_the_log_has_no_secret(watched: Watched) -> None:
 
 
 def test_of_the_database_only_the_objects_have_secrets(watched: Watched) -> None:
-    """E5: not the events, not the history, not the answers that are kept for a key; of what was refused, nothing."""
+    """E5: not the events, not the history, not the answers that are kept for a key; of what was refused, nothing.
+
+    The revisions of a deployment are its templates, which a rollback puts back: they are as its object.
+    """
     found = {table: words(raw) for table, raw in rows(watched.running.data_dir / "volant.db").items()}
     assert found.pop("objects") == set(STORED) - {"variable"}
+    assert found.pop("revisions") == {"deployment", "plugin"}
     assert {table for table, secrets in found.items() if secrets} == set()
 
 
