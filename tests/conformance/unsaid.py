@@ -52,10 +52,32 @@ RULES = (
     Rule("invalid", "a token is given out, not made", r"\?continue", "is not a token of this list"),
     Rule("invalid", "an OpenAPI document of its own", "/openapi/document", "cannot |it is "),
     # What this daemon is.
-    Rule("invalid", "how it attaches guests", "(/config)?/network/(mode|bridge_name)", "this daemon has|bridge"),
+    Rule(
+        "invalid",
+        "how it attaches guests, and which ports it has",
+        r"(/config)?/network/(mode|bridge_name|egress(/\d+)?|publish(/\d+/(host_port|host_ip))?)",
+        "this daemon has|bridge|can only|reaches nothing|nothing to publish|host bits|or more|API's own|one VM's",
+    ),
+    Rule("invalid", "an address, as four numbers", r"(/config)?/network/publish/\d+/host_ip", "IPv4 address|multicast"),
+    Rule("invalid", "two of one list", r"(/config)?/network/publish/\d+/host_port", "published twice"),
+    Rule(
+        "invalid", "what a disk has been", r"(/config)?/disks/[^/]+/size_mb", "expected a size in MiB|does not shrink"
+    ),
+    Rule("invalid", "what its plugin has", r"(/config)?/disks/(root|seed)", "no rootfs|is cloud-init's"),
+    Rule("invalid", "the plugin's and its own together", r"(/config)?/disks", "expected at most"),
+    Rule("invalid", "YAML", "(/config)?/cloud_init/(meta_data|network_config)", "YAML|it is|it has|mapping"),
+    Rule("invalid", "one figure and another", "/strategy(/.*)?", ""),
+    Rule("invalid", "manifests have a schema of their own", r"/objects/\d+(/.*)?", ""),
+    Rule("invalid", "one field forbids another", "", "a part of a set says nothing of the rest"),
     Rule("invalid", "which revisions it has seen", r"\?since|Last-Event-ID", "expected"),
     # The names of keys.
-    Rule("invalid", "names of keys", "(/config)?/(env|labels)/.*", "expected: (The name of a var|Letters,)", old=True),
+    Rule(
+        "invalid",
+        "names of keys",
+        "(/config)?/(env|labels|disks)/.*",
+        "expected: (The name of a var|Letters,)",
+        old=True,
+    ),
 )
 
 
