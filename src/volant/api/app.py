@@ -25,7 +25,7 @@ from volant.api.openapi import Contract
 from volant.api.stream import Streams
 from volant.api.system import DaemonHealth
 from volant.api.waiting import Waits
-from volant.model.apply.exported import ManifestView
+from volant.model.apply.exported import ExportedView
 from volant.model.apply.outcome import ApplyView, SetView
 from volant.model.event import EventData, PastEvent
 from volant.model.patches import ConfigPatch
@@ -315,7 +315,7 @@ ROUTES: Mapping[str, Mapping[str, Method]] = {
             manifests.list_manifests,
             Exporting,
             name="listManifests",
-            gives=list[ManifestView],
+            gives=list[ExportedView],
             errors=("set_not_found",),
         )
     },

@@ -17,7 +17,7 @@ from volant.api.apply.asked import Apply
 from volant.api.deps import Check
 from volant.api.system import DaemonHealth
 from volant.clock import Uid
-from volant.model.apply.exported import ManifestView
+from volant.model.apply.exported import ExportedView
 from volant.model.apply.outcome import ApplyView, MemberView, Planned, PrunedView, SetView
 from volant.model.event import EventData, PastEvent
 from volant.model.patches import ConfigPatch
@@ -214,7 +214,7 @@ GIVEN: Mapping[Any, Any] = {
             Planned(kind="VM", name="old", action="delete", uid=_UID, generation=1),
         ),
     ),
-    ManifestView: ManifestView(kind="Deployment", metadata={"name": "web"}, spec={"plugin": "user-api", "replicas": 3}),
+    ExportedView: ExportedView(kind="Deployment", metadata={"name": "web"}, spec={"plugin": "user-api", "replicas": 3}),
     SetView: SetView(
         name="infra",
         objects=(MemberView(kind="Deployment", name="web", uid=_UID),),

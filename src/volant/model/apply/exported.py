@@ -21,7 +21,7 @@ from volant.model.plugin import Plugin
 from volant.model.vm import VM
 
 
-class ManifestView(Struct, frozen=True, kw_only=True):
+class ExportedView(Struct, frozen=True, kw_only=True):
     """An object in the words of an apply: what `POST /apply` takes as one of its `objects`."""
 
     kind: Kind
@@ -29,18 +29,18 @@ class ManifestView(Struct, frozen=True, kw_only=True):
     spec: dict[str, Any]
 
 
-class Kept(ManifestView, frozen=True, kw_only=True):
+class Kept(ExportedView, frozen=True, kw_only=True):
     """A manifest of what was pruned, and who had said which field of it: manager -> pointers."""
 
     said: dict[str, frozenset[str]] = {}
 
 
-def exported(obj: Object) -> ManifestView:
+def exported(obj: Object) -> ExportedView:
     """The manifest of an object: kind, metadata, spec."""
     whole = nested(live(obj))
     metadata = {"name": obj.meta.name, **whole.get("metadata", {})}
     spec = _of_plugin(obj) if isinstance(obj, Plugin) else _told(obj, whole["spec"])
-    return ManifestView(kind=obj.meta.kind, metadata=metadata, spec=spec)
+    return ExportedView(kind=obj.meta.kind, metadata=metadata, spec=spec)
 
 
 def _told(obj: VM | Deployment, whole: dict[str, Any]) -> dict[str, Any]:
