@@ -34,7 +34,7 @@ WRONGS: Sequence[Wrong] = (
     _wrong(400, "POST", "/vms", {"name": "web", "plugin": "hello"}, idempotency_key=""),
     _wrong(400, "POST", "/deployments", {"name": "api", "plugin": "hello", "replicas": -1}),
     _wrong(400, "PATCH", "/deployments/api", {"replicas": "3"}),
-    _wrong(400, "PATCH", "/deployments/api", {}),
+    _wrong(400, "PATCH", "/deployments/api", {"strategy": {"max_surge": 0, "max_unavailable": 0}}),
     _wrong(400, "PATCH", "/vms/web/config", {"resources": {"memory_mb": -5}}),
     _wrong(400, "PATCH", "/vms/web/config", {"power": "stopped"}),
     _wrong(400, "POST", "/vms/web/stop?force=perhaps&wait=none"),
