@@ -46,7 +46,8 @@ class Hints:
                     async with asyncio.timeout(self._beat_s):
                         uid = await queue.get()
                 except TimeoutError:
-                    if self._is_trusted():
+                    # What is told in the instant in which the beat ends is told first.
+                    if queue.empty() and self._is_trusted():
                         yield None
                     continue
                 if uid is None:
