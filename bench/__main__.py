@@ -26,6 +26,7 @@ TITLES = {
     "boot": "POST -> first page of a real guest, beside the same QEMU command started bare",
     "plugins": "the phases of a boot, from POST to the first answer, beside the same QEMU command started bare",
     "crowd": "guests that are all asked for at once",
+    "roll": "three real guests replaced one after another, beside their boots",
     "life": "POST -> running -> DELETE answered, beside spawn -> running -> killed of the same QEMU command",
     "idle": "1,000 VMs, nothing changes",
     "events": "write -> event at every reader",
@@ -33,11 +34,12 @@ TITLES = {
     "compaction": "status writes into a store that drops old events, beside one that drops none",
     "hogs": "write latency beside processes that burn CPU",
     "shutdown": "SIGTERM with 100 open event streams",
+    "apply": "POST /apply of 1,000 objects, first and second time, beside lone POSTs and one SQLite transaction",
     "command": "start of the volant command, beside python -c pass",
 }
 WHOLE_S = {False: 600, True: 180}
 ONE_S = {False: 150, True: 60}
-GUESTS_S = {"plugins": {False: 420, True: 240}, "crowd": {False: 360, True: 120}}
+GUESTS_S = {"plugins": {False: 420, True: 240}, "crowd": {False: 360, True: 120}, "roll": {False: 240, True: 120}}
 """Of those whose guests do real work. They come on top of the whole."""
 
 

@@ -55,3 +55,17 @@ def commit(directory: Path, seconds: float, most: int = 100_000) -> Commits:
             latencies.append(clock() - at)
         took = clock() - began
     return Commits(latencies, took)
+
+
+def together(directory: Path, count: int) -> float:
+    """Seconds for so many of them in one transaction: the floor under whatever writes that much at once."""
+    path = directory / f"together-{time.monotonic_ns()}.db"
+    with on_cores(SERVER_CORES), closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.executescript(_SCHEMA)
+        began = time.perf_counter()
+        db.execute("BEGIN IMMEDIATE")
+        for n in range(1, count + 1):
+            db.execute("INSERT INTO object VALUES (?, 'VM', ?, ?, ?)", (n, f"vm-{n}", n, _DOC))
+            db.execute("INSERT INTO event VALUES (?, 'VM', ?, 'vm.created', ?)", (n, f"vm-{n}", _DATA))
+        db.execute("COMMIT")
+        return time.perf_counter() - began

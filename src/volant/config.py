@@ -2,7 +2,8 @@
 
 One definition drives all four: a setting is a field of `Settings`; its variable is `VOLANT_` and the name in capitals,
 its flag the name with dashes, its TOML key the name itself. Lists are written with commas in a variable, as arrays in
-TOML, and by repeating the flag. Every mistake is one sentence that names where the value came from.
+TOML, and by repeating the flag. A sync is a table in TOML, and a text of `name=value` words elsewhere. Every mistake is
+one sentence that names where the value came from.
 
 Deliberately absent: reading `os.environ` or the command line. Both are handed in, so a test sets what it likes.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import shlex
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +28,39 @@ LAST_UID = (1 << 32) - 2
 VMM_UIDS = "2100000000-2100065535"
 """Where nobody else gives out uids: above those of containers (systemd: to 1879048191), subordinate uids (shadow: to
 600100000) and directories (SSSD, FreeIPA: to 2000200000), below what systemd keeps for images (from 2147352576)."""
+
+
+class SyncSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One set that the daemon keeps as files say it: `[[sync]]` in the file.
+
+    set             the set, which the sync is called after
+    dir, git        a directory of this host, or a repository: https, ssh, or a path here; one of the two
+    branch, path    of the repository, unless it is its own; below the root
+    interval        between two attempts, such as 30s; after failures up to ten times as long
+    prune, force, confirm_delete, atomic, deadline   as the options of `volant sync`
+    """
+
+    set: str
+    dir: str = ""
+    git: str = ""
+    branch: str | None = None
+    path: str = ""
+    interval: str = "30s"
+    prune: bool = False
+    force: bool = False
+    confirm_delete: Annotated[int, Meta(ge=0)] | None = None
+    atomic: bool = False
+    deadline: str = "10m"
+
+    @property
+    def deadline_s(self) -> float | None:
+        """Seconds that a commit has to become healthy; None: it is not taken back."""
+        return _seconds(self.deadline) if self.atomic else None
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds between two attempts."""
+        return _seconds(self.interval) or 0.0
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -50,6 +85,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     require_kvm       refuse to start a VM where it would be emulated, which isolates nothing
     start_limit       guests that may be starting at one time; 0: the number of cores
     event_keep        how many events are kept at most, and `event_keep_days` for how long
+    sync              sets that the daemon itself keeps as a directory or a repository says them
     database_alarm_mb how large, in MiB, the database may become before the log and `/readyz` say so
     """
 
@@ -79,6 +115,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     event_keep: Annotated[int, Meta(ge=1)] = 200_000
     event_keep_days: Annotated[float, Meta(gt=0, lt=36_500)] = 7.0
     database_alarm_mb: Annotated[int, Meta(ge=1)] = 4096
+    sync: tuple[SyncSettings, ...] = ()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "text"] = "auto"
 
@@ -106,7 +143,9 @@ _MIN_MTU, _MAX_MTU = 1280, 65521
 _UIDS = re.compile(r"([0-9]{1,10})-([0-9]{1,10})")
 _GROUP = re.compile(r"(?![.]{1,2}(?:/|$))[\w.@:-]+(?:/(?![.]{1,2}(?:/|$))[\w.@:-]+)*", re.ASCII)
 
-LISTS = frozenset({"artifact_allow", "artifact_root", "allowed_host", "bridge_allow", "bridge_dns"})
+_SET = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+LISTS = frozenset({"artifact_allow", "artifact_root", "allowed_host", "bridge_allow", "bridge_dns", "sync"})
 
 
 def default_data_dir(uid: int, environ: Mapping[str, str]) -> Path:
@@ -134,6 +173,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], *, uid: int) -> S
     _check_bridge(settings)
     _check_artifacts(settings)
     _check_confinement(settings)
+    _check_syncs(settings.sync)
     return settings
 
 
@@ -177,6 +217,7 @@ def _convert(merged: Mapping[str, Any], origin: Mapping[str, str]) -> Settings:
     plain["allowed_host"] = list(plain.get("allowed_host", ()))
     plain["bridge_allow"] = list(plain.get("bridge_allow", ()))
     plain["bridge_dns"] = list(plain.get("bridge_dns", ()))
+    plain["sync"] = [_sync(said, origin.get("sync", "the defaults")) for said in plain.get("sync", ())]
     try:
         return msgspec.convert(plain, Settings, strict=False, dec_hook=_decode_path)
     except msgspec.ValidationError as exc:
@@ -184,6 +225,21 @@ def _convert(merged: Mapping[str, Any], origin: Mapping[str, str]) -> Settings:
         setting = name.partition("[")[0]
         source = origin.get(setting, "the defaults")
         raise StartupError(f"cannot use the value of '{setting}' from {source}: {_expected(setting, exc)}") from None
+
+
+def _sync(said: Any, source: str) -> Any:
+    """A table as it is; a text, `set=infra git=https://... prune`, as the table that it is."""
+    if not isinstance(said, str):
+        return said
+    try:
+        words = shlex.split(said)
+    except ValueError as exc:
+        raise StartupError(f"cannot use the value of 'sync' from {source}: {exc}") from None
+    found = {}
+    for word in words:
+        name, is_said, value = word.partition("=")
+        found[name] = value if is_said else "true"
+    return found
 
 
 def _expected(setting: str, error: msgspec.ValidationError) -> str:
@@ -277,6 +333,37 @@ def _check_artifacts(settings: Settings) -> None:
     for root in settings.artifact_root:
         if not root.is_dir():
             raise StartupError(f"cannot use {root} as artifact root: there is no such directory")
+
+
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_LONGEST_S = 86_400.0
+
+
+def _seconds(text: str) -> float | None:
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)?", text, re.ASCII)
+    return None if found is None else float(found[1]) * _UNITS_S[found[2] or "s"]
+
+
+def _check_syncs(syncs: tuple[SyncSettings, ...]) -> None:
+    seen = set[str]()
+    for sync in syncs:
+        of = f"cannot sync the set '{sync.set}'"
+        if not _SET.fullmatch(sync.set):
+            raise StartupError(f"{of}: expected a name of lower-case letters, digits and '-', at most 63")
+        if sync.set in seen:
+            raise StartupError(f"{of}: it is said twice, and each would undo what the other does")
+        if bool(sync.dir) == bool(sync.git):
+            raise StartupError(f"{of}: say either dir or git")
+        if sync.dir and not Path(sync.dir).is_absolute():
+            raise StartupError(f"{of}: '{sync.dir}' is no absolute path")
+        if sync.branch is not None and not sync.git:
+            raise StartupError(f"{of}: a branch is of a repository: say git")
+        interval_s = _seconds(sync.interval)
+        if interval_s is None or not 1.0 <= interval_s <= _LONGEST_S:
+            raise StartupError(f"{of}: expected an interval of 1s to 24h, such as 30s, got '{sync.interval}'")
+        if sync.atomic and not 1.0 <= (_seconds(sync.deadline) or 0.0) <= _LONGEST_S:
+            raise StartupError(f"{of}: expected a deadline of 1s to 24h, such as 10m, got '{sync.deadline}'")
+        seen.add(sync.set)
 
 
 def _is_network(text: str) -> bool:

@@ -15,11 +15,16 @@
     │   ├── IdempotencyInProgress 409  the first request with this key has no answer yet
     │   ├── InUse                 409  somebody still needs it
     │   ├── OpenapiUnavailable    409  the document comes from a guest that does not give it now
+    │   ├── LogUnavailable        409  nothing of the guest's console is kept
+    │   ├── ConsoleInUse          409  somebody else is attached to the guest's console
+    │   ├── ConsoleUnavailable    409  there is no guest to attach to
     │   ├── Gone                  410  the event window has moved on
     │   ├── PreconditionFailed    412  If-Match does not hold
     │   ├── TooLarge              413  the body is over the limit
     │   ├── UnsupportedMediaType  415  the body is not JSON
+    │   ├── ForecastTooLarge      422  there is more than a forecast can be made of
     │   ├── IdempotencyKeyReused  422  another request came with this key
+    │   ├── UpgradeRequired       426  the route speaks WebSocket only
     │   └── HeadTooLarge          431  first line and headers are over the limit
     ├── Unavailable               503  the store cannot take writes now; worth another try
     │   └── Fenced                503  another daemon has taken over the data directory: this one is to end
@@ -194,6 +199,36 @@ class UnsupportedMediaType(RequestError):
     """415: a write whose Content-Type is not JSON."""
 
     status: ClassVar[int] = 415
+
+
+class LogUnavailable(RequestError):
+    """409: the VM's guest has said nothing yet, or nothing of it is kept any more."""
+
+    status: ClassVar[int] = 409
+
+
+class ConsoleInUse(RequestError):
+    """409: somebody else is attached to the console; `force` takes their place."""
+
+    status: ClassVar[int] = 409
+
+
+class ConsoleUnavailable(RequestError):
+    """409: the VM has no guest that runs, so there is no console now."""
+
+    status: ClassVar[int] = 409
+
+
+class UpgradeRequired(RequestError):
+    """426: the route is there for WebSocket connections, and this request does not ask for one."""
+
+    status: ClassVar[int] = 426
+
+
+class ForecastTooLarge(RequestError):
+    """422: there are more objects than a forecast can be made of; `details.limit` is how many may be."""
+
+    status: ClassVar[int] = 422
 
 
 class IdempotencyKeyReused(RequestError):

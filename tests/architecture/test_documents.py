@@ -9,9 +9,10 @@ import msgspec
 import pytest
 from tests.builders.sources import ROOT, answered_codes, asked_reasons, condition_types, failures, reasons
 
-from volant.api.app import BASE, ROUTES
+from volant.api.app import ROUTES
 from volant.api.codes import CODES
 from volant.api.frames import Word
+from volant.api.front import BASE
 from volant.config import Settings, variable
 from volant.daemon.standings import TURN_FAILED
 from volant.model.event import REFERENCE_VM_EVENTS, EventData, EventType
@@ -110,7 +111,8 @@ def test_every_type_of_a_condition_is_in_the_table_of_its_kind() -> None:
 
 def test_every_reason_of_an_event_is_in_the_table_of_reasons() -> None:
     mine = section(CONDITIONS, "Reasons of events")
-    told = OF_EVENTS_AND_LOGS | asked_reasons() | reasons("controllers/garbage") | reasons("controllers/health")
+    rooms = ("garbage", "health", "sets")
+    told = OF_EVENTS_AND_LOGS | asked_reasons() | {word for room in rooms for word in reasons(f"controllers/{room}")}
     assert told == {word for word in words(mine) if re.fullmatch(r"[A-Z]\w+", word)}
 
 

@@ -22,8 +22,10 @@ from click.testing import CliRunner, Result
 
 from volant.cli import volant
 
-COMMON = {"--url", "--data-dir"}
+COMMON = {"--url", "--context", "--data-dir"}
 """Options that every command has which asks the daemon, with one meaning."""
+OF_A_TERMINAL = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"}
+"""Variables that say of the terminal of whoever runs the tests what ours is not."""
 BOUND_S = 60.0
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -62,10 +64,13 @@ class Terminal:
     """A process at the end of a pseudo-terminal. `screen` is everything that it has written to it."""
 
     def __init__(self, url: str, *words: str, **environ: str) -> None:
+        """`COLUMNS` of `environ` is how wide it is: the process finds that out by itself."""
+        columns = int(environ.pop("COLUMNS", "120"))
         self.screen = ""
         self._main, end = pty.openpty()
-        fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-        known = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+        fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        self._modes = termios.tcgetattr(self._main)
+        known = {name: value for name, value in os.environ.items() if name not in OF_A_TERMINAL}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "volant", *words],
             stdin=end,
@@ -82,6 +87,11 @@ class Terminal:
         """The screen without escape sequences."""
         return ESCAPES.sub("", self.screen)
 
+    def is_sane(self) -> bool:
+        """Whether it is as it was before: its modes, and the cursor to be seen."""
+        hidden, shown = (self.screen.rfind(f"\x1b[?25{letter}") for letter in "lh")
+        return termios.tcgetattr(self._main) == self._modes and shown >= hidden
+
     def read_until(self, is_there: Callable[[str], object]) -> None:
         """Read until the text satisfies this; fails when it does not in time, or the process ends before."""
         deadline = time.monotonic() + BOUND_S
@@ -97,9 +107,7 @@ class Terminal:
         """Everything to its end; the exit status."""
         while self._read():
             pass
-        status = self.process.wait(BOUND_S)
-        os.close(self._main)
-        return status
+        return self.process.wait(BOUND_S)
 
     def close(self) -> None:
         """Whatever it does, it ends."""

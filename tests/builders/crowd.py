@@ -47,7 +47,8 @@ COUNTED: tuple[EventType, ...] = ("vm.created", "vm.deleted", "deployment.delete
 class Role:
     """A story of whoever is called `name`. With `varies` only what is there in the end counts, not how.
 
-    Without `in_pairs` one fault a play is enough: a long story has more pairs than all others together.
+    Without `in_pairs` one fault a play is enough: a long story has more pairs than all others together. With `renames`
+    it does not count which ordinals the replicas have that are there in the end.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Role:
     told: Story
     varies: bool = False
     in_pairs: bool = True
+    renames: bool = False
 
 
 class Tally(NamedTuple):
@@ -202,7 +204,7 @@ def looks(world: World, actors: Sequence[str], role: Role) -> list[dict[str, Any
         mine = found.get(_actor(vm.meta.name))
         if mine is None:
             continue  # because it stands by
-        mine["vms"].append((vm.meta.name.partition("-")[2], status_word(vm)))
+        mine["vms"].append(("" if role.renames else vm.meta.name.partition("-")[2], status_word(vm)))
         mine["guests"] += len(world.host.alive(vm.meta.uid))
     if not role.varies:
         told = Counter((_actor(event.key.name), event.type) for event in world.oracles.replay.events)

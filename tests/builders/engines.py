@@ -19,6 +19,8 @@ from tests.builders.server import PATIENCE_S, Served, serving
 
 from volant.clock import Instant, SystemClock
 from volant.daemon.engine import Engine
+from volant.daemon.forecast.process import Forecaster
+from volant.daemon.forecast.question import Bounds
 from volant.daemon.standings import Standings
 from volant.drivers.simulated import Behaviour, SimulatedDisks, SimulatedHost, SimulatedHypervisor, SimulatedNetwork
 from volant.images.cache import ArtifactCache
@@ -63,15 +65,21 @@ class Alive:
 
 @asynccontextmanager
 async def alive(
-    directory: Path, *, behaviour: Behaviour | None = None, root: Path | None = None
+    directory: Path, *, behaviour: Behaviour | None = None, root: Path | None = None, bounds: Bounds | None = None
 ) -> AsyncIterator[Alive]:
-    """Everything runs inside the block. Artifacts may come from loopback, and from below `root`."""
+    """Everything runs inside the block. Artifacts may come from loopback and from below `root`."""
     clock, late = SystemClock(), Late()
     policy = FetchPolicy(allow=("127.0.0.0/8",), roots=(root,) if root else ())
     cache = ArtifactCache(directory / "cache", policy=policy, clock=clock)
     host = SimulatedHost(clock, random.Random(1), behaviour=behaviour or Behaviour())
     hypervisor = SimulatedHypervisor(host, clock)
-    async with serving(directory, settings=SETTINGS, facts=late.of) as served, asyncio.TaskGroup() as tasks:
+    ahead = Forecaster(
+        directory / "volant.db", clock=clock, mode="user", pools={"user": "127.88.0.0/24"}, bounds=bounds
+    )
+    async with (
+        serving(directory, settings=SETTINGS, facts=late.of, forecast=ahead.of) as served,
+        asyncio.TaskGroup() as tasks,
+    ):
         engine = Engine(
             store=served.store,
             bus=served.deps.bus,

@@ -43,7 +43,7 @@ class Shop:
         everything = [
             await self.text(path) for path in (f"/plugins/{name}", f"/plugins/{name}/why", f"/plugins/{name}/events")
         ]
-        assert self.left() == [], "a file of what was refused"
+        await self.empty()  # not at once, because the daemon may be at its next try
         await self.remove(name)
         return Told(ready["reason"], ready.get("message") or "", "\n".join(everything))
 
@@ -68,9 +68,16 @@ class Shop:
     async def remove(self, name: str) -> None:
         """Gone, and nothing of it left in the cache."""
         await asyncio.to_thread(self.running.delete, f"/plugins/{name}")
-        async with asyncio.timeout(BOUND_S):
-            while self.left():
-                await asyncio.sleep(0.02)
+        await self.empty()
+
+    async def empty(self) -> None:
+        """Wait until the cache has no file. Fails with those that stay."""
+        try:
+            async with asyncio.timeout(BOUND_S):
+                while self.left():
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(f"files of what was refused: {self.left()}") from None
 
     def left(self) -> list[Path]:
         """Every file of the artifact cache, whole or not."""

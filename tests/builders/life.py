@@ -146,10 +146,10 @@ class DimSighted(SimulatedHypervisor):
         await self._takes()
         await super().kill(uid)
 
-    async def forget(self, uid: Uid) -> None:
+    async def forget(self, uid: Uid, *, keeps_console: bool = False) -> None:
         """As the driver does."""
         await self._takes()
-        await super().forget(uid)
+        await super().forget(uid, keeps_console=keeps_console)
 
     async def watch(self) -> AsyncIterator[Uid | None]:
         """As the driver does, but for what is missed; while numb it hangs for good."""

@@ -20,6 +20,7 @@ from volant.model.event import Committed
 from volant.model.meta import Key
 from volant.model.objects import Object
 from volant.model.plugin import Plugin
+from volant.model.rollout import Strategy
 from volant.model.vm import VM, RestartPolicy
 
 Way = Literal["", "fresh", "stale", "any", "dry", "keyed", "waits"]
@@ -46,6 +47,18 @@ PATCHES: Sequence[dict[str, Any]] = (
     {"env": {"A": None}},
     {},
 )
+
+
+CAREFUL = Strategy(max_surge=0, max_unavailable=1, progress_deadline_s=30.0, auto_revert=True)
+ROLLS: Sequence[tuple[str, str, Any]] = (
+    ("PATCH", "", {"config": {"env": {"LEVEL": "1"}}}),
+    ("PATCH", "", {"config": {"env": {"LEVEL": "2"}}}),
+    ("PATCH", "", {"strategy": msgspec.to_builtins(CAREFUL)}),
+    ("PATCH", "", {"strategy": None}),
+    ("POST", "/restart", None),
+    ("POST", "/rollback", {}),
+)
+"""What each deployment may be asked for: method, the rest of the path, body."""
 
 
 class Write(NamedTuple):
@@ -106,6 +119,12 @@ class Users(Machine):
         write = Write(Key("Deployment", name), "PATCH", f"/deployments/{name}", {"replicas": replicas})
         if self._write(after_s, write, way):
             self.users.deployments[name] = replicas
+
+    @rule(after_s=moments, name=deployment_names, roll=st.sampled_from(ROLLS), way=ways)
+    def roll(self, after_s: float, name: str, roll: tuple[str, str, Any], way: Way) -> None:
+        method, to, body = roll
+        self.stage.world.oracles.replay.rolled.setdefault(name, set()).update((Strategy(), CAREFUL))
+        self._write(after_s, Write(Key("Deployment", name), method, f"/deployments/{name}{to}", body), way)
 
     @rule(after_s=moments, name=deployment_names, way=ways)
     def undeploy(self, after_s: float, name: str, way: Way) -> None:

@@ -40,7 +40,7 @@ WRONGS: Sequence[Wrong] = (
     _wrong(400, "POST", "/vms/web/stop?force=perhaps&wait=none"),
     _wrong(400, "POST", "/vms/web/start?wait=available"),
     _wrong(400, "DELETE", "/vms/web?wait=none&timeout=1h"),
-    _wrong(405, "PUT", "/vms/web", {}),
+    _wrong(405, "PUT", "/vms", {}),
     _wrong(404, "DELETE", "/vms/web/config/past"),
     _wrong(404, "POST", "/deployments/nobody/stop"),
     _wrong(400, "POST", "/plugins", {"name": "hello"}),

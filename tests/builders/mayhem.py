@@ -18,7 +18,8 @@ from volant.clock import Uid
 from volant.drivers.simulated import Faults
 from volant.drivers.simulated.guest import Guest
 from volant.errors import NotFound, Unavailable
-from volant.model.vm import VM, RestartPolicy
+from volant.model.rollout import Strategy
+from volant.model.vm import VM, RestartPolicy, VMConfig
 
 HARSH = Faults(
     refused=0.05,
@@ -35,6 +36,12 @@ HARSH = Faults(
 VMS = ("web", "db", "api-2")
 """The last is a name that a replica would like to have."""
 DEPLOYMENTS = ("api", "job")
+STRATEGIES = (
+    Strategy(max_surge=1, max_unavailable=0),
+    Strategy(max_surge=0, max_unavailable=1),
+    Strategy(max_surge="100%", max_unavailable="50%", auto_revert=True, progress_deadline_s=20.0),
+    Strategy(min_ready_s=5.0, progress_deadline_s=30.0, auto_revert=True),
+)
 HARM: tuple[How, ...] = ("crash before", "crash after", "error", "lost answer", "twice")
 HARM_CHANCE = 0.06
 UNLOCK_CHANCE = 0.3
@@ -57,6 +64,7 @@ class Mayhem:
             (3, self._deploy),
             (6, self._scale),
             (2, self._undeploy),
+            (4, self._roll),
             (2, self._replica),
             (1, self._plugin),
             (5, self._guest),
@@ -136,6 +144,13 @@ class Mayhem:
     async def _scale(self) -> None:
         users = self._world.users
         await users.try_to(users.scale(self._rng.choice(DEPLOYMENTS), self._rng.randint(0, 6)))
+
+    async def _roll(self) -> None:
+        """Another template, or the same anew; by another strategy, or the one that it has."""
+        users, name = self._world.users, self._rng.choice(DEPLOYMENTS)
+        strategy = self._rng.choice([None, *STRATEGIES])
+        spec = self._rng.choice([{}, {"config": VMConfig(env={"LEVEL": self._rng.choice("123")})}])
+        await users.try_to(users.roll(name, strategy=strategy, **spec))
 
     async def _undeploy(self) -> None:
         users = self._world.users

@@ -161,8 +161,19 @@ class Oracles:
             return ()
         self._deadlines[uid] = now_is
         if was is None:
-            return () if self._is_unwanted(vm) else [f"a stop of {vm.meta.name} begins though it is wanted"]
+            is_right = self._is_unwanted(vm)
+            return self._undrained(vm) if is_right else [f"a stop of {vm.meta.name} begins though it is wanted"]
         return [f"P7: {vm.meta.name} is given more time to stop"] if now_is > was else ()
+
+    def _undrained(self, vm: VM) -> Collection[str]:
+        """A guest that is to serve on, because its VM was an endpoint, has done so for as long as it was to."""
+        booted = vm.status.booted
+        is_restarting = booted is not None and booted.restart_nonce < vm.spec.restart_nonce
+        is_going_anyway = vm.spec.power == "stopped" or vm.spec.force or _has_failed(vm) or is_restarting
+        if not vm.meta.is_deleting or not vm.spec.drain_s or is_going_anyway:
+            return ()
+        over = vm.status.drain_deadline
+        return [f"U12: {vm.meta.name} is to serve on"] if over is None or self._is_early(over) else ()
 
     def _is_well(self, vm: VM) -> bool:
         """Whether the guest that the status speaks of runs and never failed a probe."""

@@ -57,6 +57,13 @@ OBEYS_THE_BUTTON = (
 )
 FLOODS = bytes.fromhex("66baf803 b041 ee ebfd")
 """Writes A to the serial port for ever."""
+ECHOES = bytes.fromhex("66bafd03 ec a801 74f7 66baf803 ec ee ebef")
+"""Waits for a byte from the serial port, writes it back, and again."""
+
+
+def says(text: bytes) -> bytes:
+    """Writes the text to the serial port; what comes next in the program follows."""
+    return bytes.fromhex("66baf803") + b"".join(b"\xb0%c\xee" % letter for letter in text)
 
 
 def kernel(directory: Path, program: bytes) -> Path:

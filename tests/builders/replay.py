@@ -17,6 +17,7 @@ from volant.clock import Uid
 from volant.model.event import Committed, EventData
 from volant.model.meta import Key, Owner
 from volant.model.objects import Object
+from volant.model.rollout import Bounds, Strategy, bounds_of
 from volant.store import Store
 
 CREATED = {"vm.created", "deployment.created", "plugin.installed"}
@@ -38,6 +39,7 @@ class Row:
     generation: int
     replicas: int | None
     is_deleting: bool = False
+    is_ready: bool = False
 
 
 class Replay:
@@ -50,8 +52,8 @@ class Replay:
         self.events: list[Committed] = []
         self.strays: set[Uid] = set()
         """Owners that never were, of objects that a test has put there."""
-        self.surge: dict[str, int] = {}
-        """How many VMs more than its replicas a deployment may have, because somebody rolls it."""
+        self.rolled: dict[str, set[Strategy]] = {}
+        """The strategies by which somebody rolls a deployment: what any of them allows is allowed."""
         self._addresses: dict[str, Uid] = {}
         self._keys: dict[Key, Uid] = {}
 
@@ -105,9 +107,26 @@ class Replay:
         parent = self.rows.get(owner.uid)
         if parent is None or parent.is_deleting:
             yield f"{child.key} is created for {owner.name}, which is {'gone' if parent is None else 'deleting'}"
-        elif len(self.children(owner.uid)) > (parent.replicas or 0) + self.surge.get(owner.name, 0):
+        elif len(self.children(owner.uid)) > self._bounds(parent).most:
             names = sorted(row.key.name for row in self.children(owner.uid))
             yield f"{child.key} is created though {owner.name} wants {parent.replicas}: {names}"
+
+    def _replaced(self, child: Row) -> Iterable[str]:
+        """U1: a rollout takes nobody who is ready while too few others are."""
+        parent = self.rows.get(child.owner.uid) if child.owner is not None else None
+        if parent is None:
+            return
+        ready = [r.key.name for r in self.children(parent.uid) if r.is_ready and r is not child]
+        if len(ready) < self._bounds(parent).least:
+            yield f"U1: {child.key} is replaced though of {parent.replicas} replicas only {sorted(ready)} are ready"
+
+    def _bounds(self, parent: Row) -> Bounds:
+        replicas = parent.replicas or 0
+        allowed = [bounds_of(strategy, replicas) for strategy in self.rolled.get(parent.key.name, ())]
+        return Bounds(
+            max([replicas, *(bounds.most for bounds in allowed)]),
+            min([replicas, *(bounds.least for bounds in allowed)]),
+        )
 
     def _gone(self, row: Row) -> Iterable[str]:
         if not row.is_deleting:
@@ -123,4 +142,8 @@ class Replay:
         if (data.generation or 0) < row.generation:
             yield f"{row.key} goes back from generation {row.generation} to {data.generation}"
         row.revision, row.generation, row.replicas = event.revision, data.generation or 0, data.replicas
+        if event.type == "vm.deleting" and data.reason == "Replaced" and row.is_ready:
+            yield from self._replaced(row)
+        if data.new is not None and data.new.ready is not msgspec.UNSET:
+            row.is_ready = data.new.ready
         row.is_deleting = row.is_deleting or event.type in DELETING

@@ -180,6 +180,10 @@ async def grow_and_shrink(world: World, name: str) -> None:
     await world.users.scale(name, 1)
 
 
+async def roll(world: World, name: str) -> None:
+    await world.users.roll(name)
+
+
 async def undeploy(world: World, name: str) -> None:
     await world.users.undeploy(name)
 
@@ -229,6 +233,7 @@ ROLES = {
         Role("shrink", two_run, shrink),
         Role("grow_and_shrink", two_run, grow_and_shrink, varies=True, in_pairs=False),
         Role("undeploy", two_run, undeploy, in_pairs=False),
+        Role("roll", two_run, roll, varies=True, in_pairs=False, renames=True),
         Role("replica_crashes", two_run, replica_crashes, in_pairs=False),
     )
 }

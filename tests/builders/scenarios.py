@@ -295,14 +295,6 @@ async def replica_crashes(world: World) -> None:
 
 
 @scenario(
-    three_replicas_run, varies=("vms", "guests", "networks", "vm.created", "vm.started", "births"), in_pairs=False
-)
-async def roll(world: World) -> None:
-    """Which names and addresses the new ones get depends on which of the old ones have gone by then."""
-    await world.users.roll("api")
-
-
-@scenario(
     three_replicas_run,
     varies=("vms", "guests", "networks", "vm.created", "vm.started", "births"),
     in_pairs=False,

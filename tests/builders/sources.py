@@ -19,7 +19,8 @@ from volant.model.meta import Kind
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "volant"
-KINDS = [kind.lower() for kind in get_args(Kind)]
+KINDS = [kind.lower() for kind in get_args(Kind) if kind != "Sync"]
+"""Those that requests make; a sync is of the settings, and has its one code written out."""
 ANSWERED = {
     name: cls
     for name, cls in vars(errors).items()

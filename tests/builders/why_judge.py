@@ -19,7 +19,7 @@ from volant.daemon.standings import Standings
 from volant.model.deployment import Deployment
 from volant.model.meta import Key
 from volant.model.objects import Object
-from volant.model.plugin import Plugin
+from volant.model.sync import Sync
 from volant.model.vm import VM
 from volant.model.why import Children, Facts, Why, why
 from volant.store import Store
@@ -42,7 +42,7 @@ class Life(Protocol):
 
 def is_ready(obj: Object) -> bool:
     """Whether its own conditions say so, of its own generation."""
-    if obj.meta.is_deleting or obj.status.observed_generation != obj.meta.generation:
+    if isinstance(obj, Sync) or obj.meta.is_deleting or obj.status.observed_generation != obj.meta.generation:
         return False
     wanted = "available" if isinstance(obj, Deployment) else "ready"
     if not any(c.type == wanted and c.status == "true" for c in obj.status.conditions):
@@ -171,6 +171,6 @@ def _everybody(facts: Facts) -> Collection[tuple[str, bool]]:
 
 def _facts(life: Life, row: Object, children: Children, clock: Clock) -> Facts:
     keys = [row.meta.key, *(vm.meta.key for vm in children.shown)]
-    if not isinstance(row, Plugin):
+    if isinstance(row, VM | Deployment):
         keys.append(Key("Plugin", row.spec.plugin))
     return Standings(life.engine, life.store, clock).of(clock.now(), keys)

@@ -25,7 +25,7 @@ from volant.model.event import EventType, Happening
 from volant.model.meta import Key, Kind, Meta
 from volant.model.objects import Object
 from volant.model.plugin import Manifest, Plugin, PluginSpec
-from volant.model.rollout import Strategy, bounds_of
+from volant.model.rollout import Strategy
 from volant.model.vm import VM, DiskConfig, RestartPolicy, VMConfig, VMSpec, status_word
 from volant.store import Transaction
 
@@ -56,7 +56,7 @@ class Users:
             meta = _meta(tx, "Plugin", name, plugins.FINALIZER)
             tx.insert(Plugin(meta=meta, spec=PluginSpec(manifest=manifest)), _told("plugin.installed"))
 
-        await self._ask(job)
+        await self.ask(job)
         self.plugins[name] = True
 
     async def enable(self, name: str = "hello", *, enabled: bool = True) -> None:
@@ -67,7 +67,7 @@ class Users:
             told = _told("plugin.enabled" if enabled else "plugin.disabled")
             tx.update_spec(plugin, replace(plugin.spec, enabled=enabled), told)
 
-        await self._ask(job)
+        await self.ask(job)
         self.plugins[name] = enabled
 
     async def remove(self, name: str = "hello") -> None:
@@ -78,7 +78,7 @@ class Users:
                 raise InUse(f"cannot remove {name}")
             tx.mark_deleting(tx.get(Key("Plugin", name)), _told("plugin.deleting"))
 
-        await self._ask(job)
+        await self.ask(job)
         self.plugins.pop(name, None)
 
     async def create(
@@ -105,7 +105,7 @@ class Users:
             )
             tx.insert(VM(meta=meta, spec=spec), _told("vm.created"))
 
-        await self._ask(job)
+        await self.ask(job)
         self.vms[name] = "running"
 
     async def start(self, name: str) -> None:
@@ -133,7 +133,7 @@ class Users:
             vm = cast("VM", tx.get(Key("VM", name)))
             tx.mark_deleting(vm, _told("vm.deleting"), spec=replace(vm.spec, force=vm.spec.force or force))
 
-        await self._ask(job)
+        await self.ask(job)
         self.vms.pop(name, None)
 
     async def deploy(self, name: str, replicas: int, *, plugin: str = "hello") -> None:
@@ -145,7 +145,7 @@ class Users:
             meta = _meta(tx, "Deployment", name, deployments.FINALIZER)
             tx.insert(Deployment(meta=meta, spec=spec), _told("deployment.created"))
 
-        await self._ask(job)
+        await self.ask(job)
         self.deployments[name] = replicas
 
     async def scale(self, name: str, replicas: int) -> None:
@@ -155,7 +155,7 @@ class Users:
             deployment = _staying(tx, Deployment, name)
             tx.update_spec(deployment, replace(deployment.spec, replicas=replicas), _told("deployment.scaled"))
 
-        await self._ask(job)
+        await self.ask(job)
         self.deployments[name] = replicas
 
     async def roll(self, name: str, *, strategy: Strategy | None = None, **spec: Any) -> None:
@@ -169,15 +169,13 @@ class Users:
             told = Happening(type="deployment.updated", actor="api", reason="RolloutStarted")
             return tx.update_spec(deployment, new, told).spec.strategy
 
-        replicas = self.deployments[name]
-        surge = self._world.oracles.replay.surge
-        surge.setdefault(name, bounds_of(strategy or Strategy(), replicas).most - replicas)
-        found = await self._ask(job)
-        surge[name] = max(surge[name], bounds_of(found, replicas).most - replicas)
+        rolled = self._world.oracles.replay.rolled.setdefault(name, set())
+        rolled.add(strategy or Strategy())  # because what is refused or lost may have been done all the same
+        rolled.add(await self.ask(job))
 
     async def undeploy(self, name: str) -> None:
         """DELETE /deployments/{name}. Answers at once."""
-        await self._ask(lambda tx: tx.mark_deleting(tx.get(Key("Deployment", name)), _told("deployment.deleting")))
+        await self.ask(lambda tx: tx.mark_deleting(tx.get(Key("Deployment", name)), _told("deployment.deleting")))
         self.deployments.pop(name, None)
 
     async def try_to(self, wish: Any) -> bool:
@@ -200,9 +198,9 @@ class Users:
                 raise Conflict(f"cannot stop VM {name}: it is stopped")
             tx.update_spec(vm, change(vm.spec), _told("vm.updated"))
 
-        await self._ask(job)
+        await self.ask(job)
 
-    async def _ask(self, job: Callable[[Transaction], T]) -> T:
+    async def ask(self, job: Callable[[Transaction], T]) -> T:
         """As a client that asks until it is answered. A write that was not answered was not made, so it may."""
         while True:
             life = await self._world.up()

@@ -2,7 +2,7 @@
 
 Valid requests are changed into other valid requests, never an invalid one, so that what they are after is reached:
 
-* a wait ends soon, because thousands of them have to;
+* a wait ends soon, because thousands of them have to, and nobody follows a console, which ends never;
 * an artifact comes from nowhere but this host, because no test asks the network;
 * most names and keys are new, most preconditions hold and most trials become writes, else few writes would get further;
   but most VMs are only tried, because a host with hundreds of them has no time for questions.
@@ -46,6 +46,8 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any],
     number = next(_numbers)
     if any(parameter.name == "timeout" for parameter in case.operation.query):
         _end_soon(case.query)
+    if case.query.get("follow") in TRUE:
+        case.query["follow"] = False
     if number % 3:
         ease(case)
         if _makes_vms(case) and number % 7:
@@ -66,6 +68,8 @@ def ease(case: schemathesis.Case[Any]) -> None:
     if case.query.get("dry_run") in TRUE:
         case.query["dry_run"] = False
     body: Any = case.body
+    if case.operation.method == "put" and isinstance(body, dict) and isinstance(body.get("metadata"), dict):
+        body["metadata"]["name"] = case.path_parameters["name"]
     name = body.get("name") if isinstance(body, dict) else None
     if isinstance(name, str) and is_name(name):
         body["name"] = f"{name[:32].rstrip('-')}-{next(_numbers)}"
@@ -95,7 +99,10 @@ def filter_failure(
 
 
 def _makes_vms(case: schemathesis.Case[Any]) -> bool:
-    return isinstance(case.body, dict) and "plugin" in case.body and case.query.get("dry_run", False) is False
+    if not isinstance(case.body, dict) or case.query.get("dry_run", False) is not False:
+        return False
+    spec = case.body.get("spec")
+    return "plugin" in (spec if isinstance(spec, dict) else case.body)
 
 
 def _end_soon(query: dict[str, Any]) -> None:

@@ -41,7 +41,7 @@ WITHOUT_STREAMS = tuple(flag for name in STREAMS for flag in ("--exclude-operati
 _VMS = ("web-1", "my-vm", "test-vm", "api-1", "nobody")
 _DEPLOYMENTS = ("api", "web", "nobody")
 _SELECTORS = ("app=web", "app in (web,api),!gpu", "tier!=db", "app")
-_REJECTED = (400, 401, 403, 404, 405, 406, 409, 410, 412, 413, 415, 422, 428, 429)
+_REJECTED = (400, 401, 403, 404, 405, 406, 409, 410, 412, 413, 415, 422, 426, 428, 429)
 
 
 class Calm(World):
@@ -113,6 +113,7 @@ expected-statuses = {json.dumps([str(status) for status in _REJECTED])}
 "query.fields" = {{ dictionary = "fields", probability = 0.7 }}
 "query.since" = {{ dictionary = "revisions", probability = 0.5 }}
 "body.plugin" = {{ dictionary = "plugins", probability = 0.8 }}
+"body.spec.plugin" = {{ dictionary = "plugins", probability = 0.8 }}
 "body.rootfs.url" = {{ dictionary = "urls", probability = 0.8 }}
 "body.rootfs.checksum" = {{ dictionary = "checksums", probability = 0.8 }}
 {_named("vms")}{_named("deployments")}{_named("plugins")}"""

@@ -34,6 +34,7 @@ RULES = (
     Rule("idempotency_key_reused", "a key is good for one request: that is about two requests"),
     Rule("precondition_failed", "which revision an object has is known when it is asked"),
     Rule("wait_timeout", "waits are cut short here, so that there is time for many"),
+    Rule("upgrade_required", "HTTP says that elsewhere: by an Upgrade header"),
     # One field and another.
     Rule("invalid", "at least one of two", "", "a plugin needs an initramfs or a rootfs", old=True),
     Rule("invalid", "one field needs another", "/kernel", "an initramfs needs a kernel"),
@@ -67,14 +68,20 @@ RULES = (
     Rule("invalid", "the plugin's and its own together", r"(/config)?/disks", "expected at most"),
     Rule("invalid", "YAML", "(/config)?/cloud_init/(meta_data|network_config)", "YAML|it is|it has|mapping"),
     Rule("invalid", "one figure and another", "/strategy(/.*)?", ""),
+    Rule("invalid", "a name in the path and one in the body", "/metadata/name", "the name in the path"),
+    Rule("invalid", "what it was made of", "/plugin", "cannot be changed: delete the VM"),
+    Rule("field_conflict", "who has said which field is known when it is asked"),
+    Rule("object_owned", "whose an object is, is known when it is asked"),
     Rule("invalid", "manifests have a schema of their own", r"/objects/\d+(/.*)?", ""),
     Rule("invalid", "one field forbids another", "", "a part of a set says nothing of the rest"),
+    Rule("invalid", "one field needs another", "/deadline_seconds", "expected with 'atomic'"),
+    Rule("set_reverted", "what was taken back is known when it is asked"),
     Rule("invalid", "which revisions it has seen", r"\?since|Last-Event-ID", "expected"),
     # The names of keys.
     Rule(
         "invalid",
         "names of keys",
-        "(/config)?/(env|labels|disks)/.*",
+        "(/config|/metadata)?/(env|labels|annotations|disks)/.*",
         "expected: (The name of a var|Letters,)",
         old=True,
     ),
@@ -93,5 +100,7 @@ def is_unsaid(answer: Any, openapi: str) -> bool:
 
 
 def _is_about(rule: Rule, field: Mapping[str, str]) -> bool:
-    is_there = re.fullmatch(rule.path, field["path"], re.DOTALL) is not None
+    # What a body has at its top, a manifest has below `/spec`.
+    path = field["path"].removeprefix("/spec")
+    is_there = re.fullmatch(rule.path, path, re.DOTALL) is not None
     return is_there and re.search(rule.says, field["message"]) is not None

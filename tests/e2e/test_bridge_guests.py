@@ -21,7 +21,7 @@ from volant.drivers import Attachment
 from volant.drivers.qemu import QemuHypervisor
 from volant.model.vm import Publish
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.gate, pytest.mark.timeout(180)]
 
 PORT = 80
 BOOT_S = 60.0

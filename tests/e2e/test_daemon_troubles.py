@@ -10,7 +10,7 @@ import pytest
 from tests.builders.daemon import RunningDaemon, daemon, guests, hello_manifest, until
 from tests.builders.troubled import a_disk_that_fails
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.gate]
 
 
 def a_guest(running: RunningDaemon) -> int:

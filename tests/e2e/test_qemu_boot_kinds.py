@@ -26,7 +26,7 @@ from volant.clock import Uid, random_uid
 from volant.drivers import Boot, DiskSpec
 from volant.drivers.qemu import QemuHypervisor
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.gate, pytest.mark.timeout(300)]
 
 BOOT_S = 120.0
 

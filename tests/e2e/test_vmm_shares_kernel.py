@@ -19,7 +19,7 @@ from volant.drivers.qemu.limits import shares
 from volant.images.kernel import find_kernel
 from volant.images.newc import character_device, directory, newc, regular, symlink
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.gate]
 
 BOOT_S = 45.0
 BOOT = a_boot(Uid("a"), None, memory_mb=64)

@@ -59,6 +59,7 @@ async def test_applying_twice_writes_nothing_and_tells_nobody(tmp_path: Path) ->
         await applied(api, *objects)
         revision = api.store.revision
         again = await applied(api, *objects, prune=True)
+        assert again.json()["summary"] == {"create": 0, "update": 0, "delete": 0, "unchanged": 3}
         assert set(actions(again).values()) == {"unchanged"}
         assert all("changes" not in one for one in again.json()["objects"])
         assert api.store.revision == revision
@@ -109,6 +110,7 @@ async def test_one_bad_object_keeps_all_of_them_out_and_all_mistakes_are_told(tm
 
 
 async def test_what_the_world_refuses_is_told_of_every_object(tmp_path: Path) -> None:
+    """A9: together, and none of them is made."""
     async with serving(tmp_path) as api:
         answer = await applied(api, vm("a"), HELLO, deployment("web", config={"network": {"egress": "all"}}))
         assert answer.status_code == 400
@@ -143,6 +145,8 @@ async def test_a_manifest_without_replicas_leaves_a_scaled_value_alone(tmp_path:
         forced = await applied(api, HELLO, deployment("web", replicas=2), force=True)
         assert actions(forced)["Deployment/web"] == "update"
         assert api.store.deployment("web").spec.replicas == 2
+        assert actions(await applied(api, HELLO, deployment("web")))["Deployment/web"] == "update"
+        assert api.store.deployment("web").spec.replicas == 1, "it was taken over: nobody else says it by now"
 
 
 async def test_a_field_that_is_no_longer_said_goes_back_to_its_default(tmp_path: Path) -> None:
@@ -173,16 +177,16 @@ async def test_two_managers_share_what_is_equal_and_clash_where_it_is_not(tmp_pa
 
 
 async def test_prune_goes_by_what_was_applied_and_by_nothing_else(tmp_path: Path) -> None:
-    """A6, A7: another set, a stranger, and a namesake with another uid are not touched."""
+    """A6, A7: another set and a stranger are not touched, and a name is not an object: two kinds may have the same."""
     async with serving(tmp_path) as api:
-        await applied(api, HELLO, vm("a"), vm("b"), vm("c"))
+        await applied(api, HELLO, vm("a"), vm("b"), vm("c"), deployment("a"))
         await applied(api, vm("theirs"), set="other")
         await api.post("/vms", name="mine", plugin="hello")
         answer = await applied(api, HELLO, vm("a"), vm("b"), prune=True)
-        assert actions(answer)["VM/c"] == "delete"
+        assert actions(answer)["VM/c"] == actions(answer)["Deployment/a"] == "delete"
         assert {v.meta.name for v in api.store.vms() if v.meta.is_deleting} == {"c"}
         listed = (await api.get("/sets/infra")).json()
-        assert [(one["kind"], one["name"]) for one in listed["pruned"]] == [("VM", "c")]
+        assert [(one["kind"], one["name"]) for one in listed["pruned"]] == [("Deployment", "a"), ("VM", "c")]
 
 
 async def test_many_deletions_have_to_be_meant(tmp_path: Path) -> None:
@@ -270,7 +274,7 @@ async def test_what_cannot_be_changed_says_how_to_get_it(tmp_path: Path, again: 
 
 
 async def test_a_chain_of_sets_ends_where_its_last_one_says(tmp_path: Path) -> None:
-    """S -> A -> B -> A is S -> A."""
+    """A2, A6: S -> A -> B -> A is S -> A."""
     a = (HELLO, vm("x", grace_s=5), deployment("web", replicas=3))
     b = (HELLO, vm("x", config={"env": {"A": "1"}}), vm("y"), deployment("web", replicas=1))
     async with serving(tmp_path) as api:

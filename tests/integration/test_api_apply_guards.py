@@ -33,6 +33,10 @@ async def applied(api: Served, *objects: Any, **asked: Any) -> Any:
     return await api.post("/apply", objects=list(objects), **{"set": "infra", **asked})
 
 
+async def applied_dry(api: Served, *objects: Any, **asked: Any) -> Any:
+    return await api.post("/apply?dry_run=true", objects=list(objects), **{"set": "infra", **asked})
+
+
 def rows(file: Path, table: str) -> list[Any]:
     with closing(sqlite3.connect(file)) as connection:
         return connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
@@ -111,7 +115,7 @@ async def test_nothing_is_restored_while_some_of_it_is_still_on_its_way_out(tmp_
 
 
 async def test_a_plan_is_of_one_set_and_one_manager(tmp_path: Path) -> None:
-    """A4: also where no object is to be changed, for whose it is would be."""
+    """A4, A8: also where no object is to be changed, for whose it is would be."""
     async with serving(tmp_path) as api:
         await applied(api, HELLO, set="base")
         await api.post("/vms", name="a", plugin="hello")
@@ -121,3 +125,92 @@ async def test_a_plan_is_of_one_set_and_one_manager(tmp_path: Path) -> None:
             refused = await api.post("/apply", **{**body, **other}, plan=plan)
             assert (refused.status_code, refused.json()["code"]) == (409, "plan_changed")
         assert (await api.post("/apply", **body, plan=plan)).status_code == 200
+
+
+async def test_what_somebody_has_taken_away_does_not_come_back_in_silence(tmp_path: Path) -> None:
+    """A1, A2: a PATCH that removes a variable is a word about it, as one that changes it is."""
+    async with serving(tmp_path) as api:
+        said = vm("a", config={"env": {"DEBUG": "yes", "LEVEL": "1"}})
+        await applied(api, HELLO, said)
+        assert (await api.patch("/vms/a/config", env={"DEBUG": None})).status_code == 200
+        refused = await applied(api, HELLO, said)
+        assert (refused.status_code, refused.json()["code"]) == (409, "field_conflict")
+        (conflict,) = refused.json()["details"]["conflicts"]
+        assert (conflict["path"], conflict["owners"], conflict["live"]) == ("config.env.DEBUG", ["api"], None)
+        left_out = await applied(api, HELLO, vm("a", config={"env": {"LEVEL": "1"}}))
+        assert left_out.json()["summary"]["unchanged"] == 2, "what a manifest leaves out is no conflict"
+        assert (await applied(api, HELLO, said)).json()["code"] == "field_conflict"
+        assert (await applied(api, HELLO, said, force=True)).json()["summary"]["update"] == 1
+        assert api.store.vm("a").spec.config.env == {"DEBUG": "yes", "LEVEL": "1"}
+
+
+async def test_what_somebody_takes_back_of_his_own_is_nobodys(tmp_path: Path) -> None:
+    """A2: so that what comes and goes leaves nothing behind."""
+    async with serving(tmp_path) as api:
+        await applied(api, HELLO, vm("a"))
+        held = rows(tmp_path / "volant.db", "fields")
+        await api.patch("/vms/a/config", env={"TRACE": "1"})
+        await api.patch("/vms/a/config", env={"TRACE": None})
+        assert rows(tmp_path / "volant.db", "fields") == held
+        assert (await applied(api, HELLO, vm("a", config={"env": {"TRACE": "2"}}))).json()["summary"]["update"] == 1
+
+
+async def test_a_set_is_applied_once_with_one_key(tmp_path: Path) -> None:
+    """A5: a repetition is answered as the first was, and nothing is done, whatever has become of the set since."""
+    async with serving(tmp_path) as api:
+
+        async def keyed(key: str, *objects: Any, query: str = "", **asked: Any) -> Any:
+            body = {"objects": list(objects), "set": "infra", **asked}
+            return await api.http.post(f"/apply{query}", json=body, headers={"idempotency-key": key})
+
+        tried = await keyed("k", HELLO, vm("a"), query="?dry_run=true")
+        first = await keyed("k", HELLO, vm("a"))
+        assert (first.status_code, first.json()["summary"]["create"]) == (200, 2), "a dry run keeps no key"
+        assert tried.json()["token"] == first.json()["token"]
+        await applied(api, HELLO, vm("a", grace_s=5), manager="apply")
+        before = api.store.revision
+        again = await keyed("k", HELLO, vm("a"))
+        assert (again.content, again.headers["idempotent-replayed"]) == (first.content, "true")
+        assert "idempotent-replayed" not in first.headers
+        assert api.store.revision == before
+        other = await keyed("k", HELLO, vm("b"))
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+        for _ in range(2):
+            refused = await keyed("r", vm("a"), set="mine")
+            assert refused.json()["code"] == "set_conflict", "what was refused is a first try again"
+        assert (await keyed("r", vm("a"), set="mine", force=True)).status_code == 200
+
+
+async def test_what_has_a_name_is_merged_by_it_and_a_list_is_one_value(tmp_path: Path) -> None:
+    """A3: variables and disks of two managers are there together, lists of both are a conflict."""
+    async with serving(tmp_path) as api:
+        await applied(api, HELLO)
+        mine = {
+            "env": {"A": "1"},
+            "disks": {"data": {"size_mb": 10}},
+            "network": {"publish": [{"guest_port": 80, "host_port": 18_080}]},
+        }
+        theirs = {"env": {"B": "1"}, "disks": {"logs": {"size_mb": 10}}}
+        first = await applied(api, vm("a", config=mine), partial=True)
+        assert first.status_code == 200, first.text
+        assert (await applied(api, vm("a", config=theirs), manager="other", partial=True)).status_code == 200
+        config = api.store.vm("a").spec.config
+        assert (set(config.env), set(config.disks)) == ({"A", "B"}, {"data", "logs"})
+        theirs["network"] = {"publish": [{"guest_port": 81, "host_port": 18_081}]}
+        clash = await applied(api, vm("a", config=theirs), manager="other", partial=True)
+        assert [one["path"] for one in clash.json()["details"]["conflicts"]] == ["config.network.publish"]
+
+
+async def test_a_plan_to_delete_is_of_the_very_objects_that_it_names(tmp_path: Path) -> None:
+    """A8, A6: what is there instead of one of them has to be looked at anew."""
+    async with serving(tmp_path) as api:
+        await applied(api, HELLO, vm("a"), vm("b"), vm("c"))
+        plan = (await applied_dry(api, HELLO, vm("a"), vm("b"), prune=True)).json()
+        (goes,) = (one for one in plan["objects"] if one["action"] == "delete")
+        assert (goes["kind"], goes["name"], goes["uid"]) == ("VM", "c", api.store.vm("c").meta.uid)
+        await api.delete("/vms/c?wait=none")
+        await api.clears(api.store.vm("c"))
+        await applied(api, vm("c"), partial=True)
+        refused = await applied(api, HELLO, vm("a"), vm("b"), prune=True, plan=plan["token"])
+        assert refused.json()["code"] == "plan_changed"
+        assert not api.store.vm("c").meta.is_deleting

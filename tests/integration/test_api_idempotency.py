@@ -57,6 +57,15 @@ async def test_a_create_that_is_sent_twice_makes_one_vm(tmp_path: Path) -> None:
         ("POST", "/deployments", {"name": "new", "plugin": "hello"}),
         ("POST", "/plugins", {"name": "p", "version": "1", "rootfs": {"url": "http://a/b", "format": "raw"}}),
         ("PATCH", "/vms/a/config", {"resources": {"vcpu": 2}}),
+        ("POST", "/deployments/web/restart", None),
+        (
+            "POST",
+            "/apply",
+            {
+                "set": "s",
+                "objects": [{"kind": "VM", "metadata": {"name": "b"}, "spec": {"plugin": "hello"}}],
+            },
+        ),
     ],
 )
 async def test_every_write_is_done_once(tmp_path: Path, method: str, path: str, body: dict[str, Any] | None) -> None:

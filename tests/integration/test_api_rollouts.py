@@ -203,6 +203,17 @@ async def test_a_restart_is_a_rollout_of_the_same_template(tmp_path: Path) -> No
         assert last_event(api) == ("deployment.updated", "RolloutStarted", "restart")
 
 
+async def test_a_restart_after_a_rollback_is_of_a_template_that_no_vm_has(tmp_path: Path) -> None:
+    """U7, U9: else those that the restart before has made would pass for new ones, and stay."""
+    async with serving(tmp_path) as api:
+        await a_deployment(api)
+        seen = [api.store.deployment("web").spec.restart_nonce]
+        for path in ("restart", "restart", "rollback", "restart"):
+            await api.http.post(f"/deployments/web/{path}", json={} if path == "rollback" else None)
+            seen.append(api.store.deployment("web").spec.restart_nonce)
+        assert seen == [0, 1, 2, 1, 3]
+
+
 async def test_a_dry_run_shows_the_rollout_and_begins_none(tmp_path: Path) -> None:
     """A4"""
     async with serving(tmp_path) as api:

@@ -292,6 +292,7 @@ async def test_a_foreign_bridge_that_is_not_there_is_waited_for(tmp_path: Path) 
     await network.close()
 
 
+@pytest.mark.gate
 @in_a_namespace
 async def test_two_hundred_vms_come_and_go_and_leave_nothing(tmp_path: Path) -> None:
     """F7: no tap, no rule, no element."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -23,10 +24,10 @@ BOB = {"name": "Bob", "email": "bob@example.org"}
 
 
 @contextmanager
-def the_app(tmp_path: Path) -> Iterator[httpx2.Client]:
+def the_app(tmp_path: Path, **environ: str) -> Iterator[httpx2.Client]:
     """The app, answering; it ends well when it is asked to."""
     command = [sys.executable, "-s", "-B", str(APP), "--data", str(tmp_path / "users.db"), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **environ}) as process:
         try:
             assert process.stdout is not None
             port = int(process.stdout.readline().split()[-1])
@@ -60,6 +61,12 @@ def test_users_are_made_read_changed_and_removed(app: httpx2.Client) -> None:
     for method in ("GET", "DELETE"):
         assert app.request(method, "/users/2").status_code == 404
     assert app.put("/users/2", json=BOB).status_code == 404
+
+
+def test_each_answer_says_which_version_has_given_it(app: httpx2.Client, tmp_path: Path) -> None:
+    assert app.get("/users").headers["server"].strip() == "user-api/1"
+    with the_app(tmp_path, VERSION="2.1") as second:
+        assert second.get("/users/7").headers["server"].strip() == "user-api/2.1"
 
 
 def test_users_are_kept(tmp_path: Path) -> None:

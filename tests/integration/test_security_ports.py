@@ -175,7 +175,7 @@ def test_a_bridge_that_nobody_set_up_is_not_offered(ask: Any, mode: str) -> None
 
 
 @pytest.mark.parametrize(
-    "rest", ["agent", "exec", "qmp", "monitor", "console", "proxy/80/", "ports/80", "init", "agent.sock"]
+    "rest", ["agent", "exec", "qmp", "monitor", "serial", "proxy/80/", "ports/80", "init", "agent.sock"]
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "CONNECT"])
 def test_no_path_of_the_api_leads_to_what_controls_a_guest(

@@ -84,7 +84,7 @@ def test_a_log_far_past_its_limit_is_cut_to_its_newest_text(tmp_path: Path) -> N
     aside = tmp_path / "console.log.1"
     assert (log.stat().st_size, aside.stat().st_size) == (0, FILE_LIMIT_BYTES)
     assert aside.read_bytes().endswith(b"the end")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["console.log", "console.log.1"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["console.log", "console.log.1", "console.log.moved"]
 
 
 def test_logs_are_moved_by_one_hand_at_a_time(tmp_path: Path) -> None:

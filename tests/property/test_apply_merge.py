@@ -12,13 +12,14 @@ from volant.model.apply.merge import merge, moved
 
 PATHS = st.sampled_from(["/spec/a", "/spec/b", "/spec/config/env/A", "/spec/config/env/B", "/metadata/labels/x~1y"])
 SAID = st.dictionaries(PATHS, st.integers(0, 2), max_size=4)
+CHANGED = st.dictionaries(PATHS, st.none() | st.integers(0, 2), max_size=4)
 MANAGERS = st.sampled_from(["apply", "oncall", "robot"])
 
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("apply"), MANAGERS, SAID),
         st.tuples(st.just("force"), MANAGERS, SAID),
-        st.tuples(st.just("patch"), st.just("api"), SAID),
+        st.tuples(st.just("patch"), st.just("api"), CHANGED),
     ),
     max_size=12,
 )
@@ -37,13 +38,23 @@ def test_leaves_and_documents_are_the_same_but_for_what_is_nothing(document: dic
 
 @given(steps)
 def test_whatever_managers_say_nobody_loses_a_field_without_being_told(steps: list[tuple[str, str, Any]]) -> None:
-    """A1, A2: an apply ends with the manager's own words in force, or in a clash that names who is in the way."""
+    """A1, A2, A5: an apply ends with the manager's own words in force, or in a clash that names who is in the way.
+
+    A word is also that a field is not to be: who has taken away what another one says is asked before it comes back.
+    """
     live: dict[str, Any] = {}
     fields: dict[str, frozenset[str]] = {}
     for step, manager, said in steps:
         if step == "patch":
-            after = {**live, **said}
-            fields, live = moved(fields, manager, live, after), after
+            after = {path: value for path, value in {**live, **said}.items() if value is not None}
+            of_others = {path for other, paths in fields.items() if other != manager for path in paths}
+            removed = live.keys() - after.keys()
+            now = moved(fields, manager, live, after)
+            assert removed & of_others <= now.get(manager, frozenset()), "its absence is the patch's word"
+            assert not {path for other, paths in now.items() if other != manager for path in paths & said.keys()} & {
+                path for path in said if live.get(path) != after.get(path)
+            }, "who changes a field has it"
+            fields, live = now, after
             continue
         merged = merge(live, fields, manager, said, force=step == "force")
         if merged.clashes:

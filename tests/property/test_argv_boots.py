@@ -149,10 +149,10 @@ def is_what_was_meant(place: str, text: str, different: dict[str, str], referenc
     return all(re.fullmatch(r"[0-9a-f.:/]{2,49}|tcp:[0-9.]+:8080-[0-9.]+:80", word) for word in (*words, *others))
 
 
-def some_places(text: str) -> list[str]:
-    """Three of them, always the same for a text: all of them every time would take minutes."""
-    names, first = list(PLACES), zlib.crc32(text.encode("utf-8", "surrogatepass"))
-    return [names[(first + step) % len(names)] for step in range(3)]
+def a_place(text: str) -> str:
+    """One of them, always the same for a text: all of them every time would take minutes."""
+    names = list(PLACES)
+    return names[zlib.crc32(text.encode("utf-8", "surrogatepass")) % len(names)]
 
 
 def test_ten_thousand_texts_stay_where_they_were_put() -> None:
@@ -166,16 +166,16 @@ def test_ten_thousand_texts_stay_where_they_were_put() -> None:
     def everywhere(texts: list[str]) -> None:
         for text in texts:
             tried.add(text)
-            for place in some_places(text):
-                different = said(place, text, reference)
-                if different is not None:
-                    taken[place] += 1
-                    assert set(different) <= set(PLACES[place][1].split()), f"{place}: {text!r}"
-                    assert is_what_was_meant(place, text, different, reference), f"{place}: {text!r}"
+            place = a_place(text)
+            different = said(place, text, reference)
+            if different is not None:
+                taken[place] += 1
+                assert set(different) <= set(PLACES[place][1].split()), f"{place}: {text!r}"
+                assert is_what_was_meant(place, text, different, reference), f"{place}: {text!r}"
 
     everywhere()
     assert len(tried) >= 10_000
-    assert all(taken[place] > 1_000 for place in PATHS)
+    assert all(taken[place] > 400 for place in PATHS)
 
 
 RIGHT = {

@@ -200,5 +200,7 @@ class Rollouts(RuleBasedStateMachine):
         assert model.deployment.status.completed == model.digest
 
 
-TestRollouts = Rollouts.TestCase
-TestRollouts.settings = settings(max_examples=300, stateful_step_count=50, deadline=None)
+class TestRollouts(Rollouts.TestCase):  # type: ignore[valid-type,misc]
+    """U1, U6, U8, U10, L7: whatever happens, and however many are made or marked at a time."""
+
+    settings = settings(max_examples=300, stateful_step_count=50, deadline=None)

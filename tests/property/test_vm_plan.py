@@ -53,6 +53,7 @@ statuses = st.builds(
     restarts=st.integers(0, 3),
     failures=st.integers(0, 2000),
     next_restart_at=st.none() | times,
+    drain_deadline=st.none() | times,
     stop_deadline=st.none() | times,
     exit=st.none() | exits,
     health=st.none() | healths,
@@ -73,6 +74,7 @@ vms = st.builds(
             "restart_policy": st.sampled_from(["always", "on_failure", "never"]),
             "grace_s": st.sampled_from([0.0, 0.5, 30.0]),
             "force": st.booleans(),
+            "drain_s": st.sampled_from([0.0, 0.0, 5.0]),
         }
     ),
 )

@@ -19,8 +19,12 @@ from tests.builders.world import CALM, World, play
 from volant.clock import Uid
 from volant.errors import ArtifactUnavailable
 from volant.model.conditions import Condition, Tristate, condition
+from volant.model.deployment import Deployment
 from volant.model.event import Committed
 from volant.model.objects import Object
+from volant.model.plugin import Plugin
+from volant.model.sync import Sync
+from volant.model.vm import VM
 
 TYPE = re.compile(r"[a-z]+(_[a-z]+)*")
 REASON = re.compile(r"([A-Z][a-z]+)+")
@@ -32,7 +36,7 @@ class Reader:
     def __init__(self) -> None:
         self.wrong: list[str] = []
         self.reasons: set[str] = set()
-        self._last: dict[Uid, Object] = {}
+        self._last: dict[Uid, VM | Deployment | Plugin] = {}
 
     def of(self, world: World) -> None:
         """Listen to the daemon of the moment."""
@@ -48,6 +52,7 @@ class Reader:
 
     def read(self, obj: Object, preceding: int | None) -> None:
         """An object as it is now. Dates are compared where the write before was read, too: `preceding`."""
+        assert not isinstance(obj, Sync), "there is none in this world, and none has conditions"
         key, said, was = obj.meta.key, obj.status.conditions, self._last.get(obj.meta.uid)
         self._last[obj.meta.uid] = obj
         names = [c.type for c in said]
@@ -116,8 +121,10 @@ def test_whatever_happens_every_condition_is_sound(seed: int, tmp_path: Path) ->
 
     async def test(world: World) -> None:
         mayhem = Mayhem(world, with_lies=False)
-        heard_by: set[int] = set()
+        heard_by = {len(world.lives)}
+        reader.of(world)
         await world.users.install()
+        await world.users.try_to(world.users.create("web"))
         for _ in range(25):
             await world.clock.sleep(world.rng.choice([0.1, 1.0, 5.0]))
             if len(world.lives) not in heard_by and not world.lives[-1].is_dead:

@@ -15,7 +15,7 @@ from tests.builders.roles import ROLES
 def test_whatever_is_spoiled_for_one_the_end_is_the_same_for_all(
     name: str, record_property: Callable[[str, object], None]
 ) -> None:
-    """L2, L7, V12, R1, D10: errors, lost answers, repeats, silence, stale views, lost, doubled and late news."""
+    """L2, L7, V12, R1, D10, U1: errors, lost answers, repeats, silence, stale views, lost, doubled and late news."""
     plans, void, failures = campaign(ROLES[name])
     record_property("fault plans", plans)
     record_property("void plans", void)

@@ -17,7 +17,7 @@ ACTS = 30
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_when_the_faults_stop_the_world_comes_right_and_rests(seed: int, tmp_path: Path) -> None:
-    """L2, L3, L6, L7, V12, P1, P2, P7, P8, P10, P11, P13, R1, D1, D2, D3, D5, D9, D10, S4, E3: of a seed."""
+    """L2, L3, L6, L7, V12, P1, P2, P7, P8, P10, P11, P13, R1, D1, D2, D3, D5, D9, D10, S4, E3, U1, U9: of a seed."""
 
     with_probes = seed % 10 == 0
 

@@ -112,6 +112,13 @@ async def makes_a_network_for_nobody(world: World) -> None:
     await effect(world, "network.ensure", "9" * 32)
 
 
+async def replaces_who_is_needed(world: World) -> None:
+    await world.users.deploy("api", 1)
+    await world.rest()
+    told = Happening(type="vm.deleting", reason="Replaced")
+    await (await world.up()).store.write(lambda tx: tx.mark_deleting(tx.get(Key("VM", "api-1")), told))
+
+
 ROGUES = [
     kills,
     stops,
@@ -128,12 +135,13 @@ ROGUES = [
     begins_a_stop_of_its_own,
     lets_the_row_go_first,
     makes_a_network_for_nobody,
+    replaces_who_is_needed,
 ]
 
 
 @pytest.mark.parametrize("rogue", ROGUES, ids=lambda rogue: rogue.__name__)
 def test_a_rogue_controller_is_found_out(rogue: Rogue, tmp_path: Path) -> None:
-    """V12, P7, P11, D2, D3, D9: by what the store and the host say at that moment."""
+    """V12, P7, P11, D2, D3, D9, U1: by what the store and the host say at that moment."""
 
     async def test(world: World) -> None:
         await world.users.install()

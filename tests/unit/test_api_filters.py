@@ -39,7 +39,7 @@ def test_a_stream_of_one_kind_is_of_that_kind() -> None:
     ("query", "path", "says"),
     [
         ({"kinds": "vm"}, "?kinds", "unknown: 'vm'. Did you mean 'VM'?"),
-        ({"kinds": "Pod"}, "?kinds", "unknown: 'Pod'. Expected some of: VM, Deployment, Plugin."),
+        ({"kinds": "Pod"}, "?kinds", "unknown: 'Pod'. Expected some of: VM, Deployment, Plugin, Sync."),
         ({"types": "vm.startd"}, "?types", "unknown: 'vm.startd'. Did you mean 'vm.started'?"),
         ({"types": ""}, "?types", "expected a list with commas between, and nothing empty in it"),
         ({"names": "a,,b"}, "?names", "expected a list with commas between, and nothing empty in it"),

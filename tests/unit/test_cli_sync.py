@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from volant.cli.ending import ERROR, Ended
-from volant.cli.sync import delay_s, keep
-from volant.cli.sync_git import address, state
-from volant.cli.sync_render import Directory, set_of, within
-from volant.cli.sync_turn import COMMIT, marked, said_of
+from volant.cli.sync import keep
+from volant.gitops import COMMIT, Directory, SyncFailed, Turned, WrongSource, address, delay_s, said_of, set_of, within
+from volant.gitops.git import state
+from volant.gitops.turn import marked
 from volant.model.apply.outcome import ApplyView, Planned, answer
 
 
@@ -67,15 +67,15 @@ def test_an_object_has_its_commit_beside_its_own_annotations() -> None:
 
 def test_a_turn_is_one_line_or_none() -> None:
     same = Planned(kind="VM", name="db", action="unchanged")
-    assert said_of(view(same), "c1", is_drift=False) is None
+    assert said_of(Turned(view(same), "c1", is_drift=False)) is None
     made = Planned(kind="VM", name="db", action="create")
     later = Planned(kind="VM", name="web", action="update", restart_required=True)
-    assert said_of(view(made, later), "c1", is_drift=False) == (
+    assert said_of(Turned(view(made, later), "c1", is_drift=False)) == (
         "set infra at c1: applied: + vm/db, ~ vm/web (once it is restarted)"
     )
-    assert said_of(view(same, made), "c1", is_drift=True) == "set infra at c1: drift, brought back: + vm/db"
+    assert said_of(Turned(view(same, made), "c1", is_drift=True)) == "set infra at c1: drift, brought back: + vm/db"
     many = [Planned(kind="VM", name=f"v{n}", action="create") for n in range(20)]
-    assert (said_of(view(*many), "c1", is_drift=False) or "").endswith("+ vm/v7, and 12 more")
+    assert (said_of(Turned(view(*many), "c1", is_drift=False)) or "").endswith("+ vm/v7, and 12 more")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_file_is_spoken_to_paths_only(url: str, protocols: str) -> None:
     ],
 )
 def test_other_ways_to_a_repository_are_refused(url: str) -> None:
-    with pytest.raises(Ended) as refused:
+    with pytest.raises(WrongSource) as refused:
         address(url)
     assert "secret" not in refused.value.message
 
@@ -112,7 +112,7 @@ def test_other_ways_to_a_repository_are_refused(url: str) -> None:
 def test_a_path_stays_below_its_root() -> None:
     assert (within(""), within("./a//b/"), within(".")) == ("", "a/b", "")
     for path in ("/etc", "../a", "a/../../b"):
-        with pytest.raises(Ended):
+        with pytest.raises(WrongSource):
             within(path)
 
 
@@ -120,12 +120,12 @@ def test_a_set_is_called_as_said_or_as_the_place_is() -> None:
     assert set_of("mine", "/srv/infra") == "mine"
     assert set_of(None, "https://git.example.org/shop/infra.git") == "infra"
     assert set_of(None, "git@git.example.org:infra.git/") == "infra"
-    with pytest.raises(Ended):
+    with pytest.raises(WrongSource):
         set_of(None, "/srv/What Is This")
 
 
 def test_each_sync_has_a_mirror_of_its_own() -> None:
-    assert len({state("u", "main", "", "a"), state("u", "main", "", "b"), state("u", "", "main", "a")}) == 3
+    assert len({state({}, "u", "main", "", "a"), state({}, "u", "main", "", "b"), state({}, "u", "", "main", "a")}) == 3
 
 
 def test_a_directory_that_says_the_same_is_the_same_commit(tmp_path: Path) -> None:
@@ -137,5 +137,27 @@ def test_a_directory_that_says_the_same_is_the_same_commit(tmp_path: Path) -> No
     file.write_text("kind: VM\nmetadata: {name: db}\nspec: {plugin: other}\n")
     assert Directory(tmp_path).render().commit != first
     for path in (tmp_path / "nowhere", file):
-        with pytest.raises(Ended):
+        with pytest.raises(SyncFailed):
             Directory(path).render()
+
+
+def test_a_token_before_a_host_is_shown_to_nobody() -> None:
+    found = address("https://ghp_secret@git.example.org/a.git")
+    assert found.shown == "https://***@git.example.org/a.git"
+    said = "fatal: unable to access 'https://ghp_secret@git.example.org/a.git/': https://ghp_secret@git.example.org"
+    assert "secret" not in found.cleared(said)
+    # The user of ssh is no secret, and people look for it.
+    assert address("git@git.example.org:a.git").shown == "git@git.example.org:a.git"
+
+
+def test_what_was_read_once_is_not_read_again(tmp_path: Path) -> None:
+    (tmp_path / "db.yaml").write_text("kind: VM\nmetadata: {name: db}\nspec: {plugin: hello}\n")
+    directory = Directory(tmp_path)
+    first = directory.render()
+    assert directory.render() is first
+    (tmp_path / "db.yaml").write_text("kind: VM\nmetadata: {name: db}\nspec: {plugin: other}\n")
+    assert directory.render().commit != first.commit
+    (tmp_path / "broken.yaml").write_text("[")
+    for _ in range(2):
+        with pytest.raises(SyncFailed, match=r"broken.yaml:2:1"):
+            directory.render()

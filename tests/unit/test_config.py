@@ -44,6 +44,55 @@ def test_the_data_directory_depends_on_who_asks() -> None:
     assert config.load({}, {"XDG_STATE_HOME": "/s"}, uid=1000).data_dir == Path("/s/volant")
 
 
+def test_a_sync_is_a_table_in_a_file_and_words_elsewhere(tmp_path: Path) -> None:
+    file = tmp_path / "volant.toml"
+    file.write_text(
+        '[[sync]]\nset = "infra"\ngit = "/srv/infra.git"\nbranch = "main"\nprune = true\nconfirm_delete = 3\n'
+    )
+    (table,) = config.load({"config": str(file)}, {}, uid=0).sync
+    assert (table.set, table.git, table.branch, table.prune, table.confirm_delete) == (
+        "infra",
+        "/srv/infra.git",
+        "main",
+        True,
+        3,
+    )
+    words = "set=infra git=/srv/infra.git branch=main prune confirm_delete=3"
+    assert config.load({"sync": (words,)}, {}, uid=0).sync == (table,)
+    both = config.load({}, {"VOLANT_SYNC": f"{words}, set=other dir=/srv/o interval=2m atomic deadline=1h"}, uid=0).sync
+    assert both[0] == table
+    assert (both[1].dir, both[1].interval_s, both[1].deadline_s, table.interval_s, table.deadline_s) == (
+        "/srv/o",
+        120.0,
+        3600.0,
+        30.0,
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("set=infra",), "say either dir or git"),
+        (("set=infra dir=/a git=/b",), "say either dir or git"),
+        (("set=In/fra dir=/a",), "expected a name"),
+        (("set=infra dir=a",), "no absolute path"),
+        (("set=infra dir=/a branch=main",), "say git"),
+        (("set=infra dir=/a interval=0s",), "expected an interval"),
+        (("set=infra dir=/a interval=soon",), "expected an interval"),
+        (("set=infra dir=/a atomic deadline=0",), "expected a deadline"),
+        (("set=infra dir=/a", "set=infra dir=/b"), "said twice"),
+        (("set=infra dri=/a",), "'sync' from the command line"),
+        (("dir=/a",), "'sync' from the command line"),
+        (("set='infra dir=/a",), "No closing quotation"),
+    ],
+)
+def test_a_sync_that_cannot_be_is_one_sentence(words: tuple[str, ...], said: str) -> None:
+    with pytest.raises(StartupError) as refused:
+        config.load({"sync": words}, {}, uid=0)
+    assert said in refused.value.message
+
+
 @pytest.mark.parametrize(
     ("flags", "environ", "said"),
     [

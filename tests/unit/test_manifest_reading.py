@@ -214,6 +214,7 @@ def test_a_file_that_is_not_there_is_a_flaw_beside_the_others(tmp_path: Path) ->
 
 
 def test_every_mistake_is_told_at_once_with_its_place() -> None:
+    """A9, A10"""
     text = """kind: VM
 metadata: {name: db}
 spec:

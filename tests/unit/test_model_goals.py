@@ -13,7 +13,7 @@ from volant.clock import Uid
 from volant.model import plugin as plugins
 from volant.model import vm as vms
 from volant.model.conditions import Condition, Tristate
-from volant.model.deployment import AVAILABLE, PROGRESSING, Deployment, DeploymentStatus
+from volant.model.deployment import AVAILABLE, PROGRESSING, Deployment, DeploymentStatus, template_of
 from volant.model.goals import (
     NOT_YET,
     REACHED,
@@ -29,6 +29,7 @@ from volant.model.goals import (
     vm_verdict,
 )
 from volant.model.plugin import PluginStatus
+from volant.model.rollout import Strategy, digest_of
 from volant.model.vm import VM, Exit, VMStatus
 
 GOALS = get_args(VMGoal)
@@ -198,6 +199,104 @@ def test_a_deployment_goes_as_every_object_does() -> None:
     assert code_of(deployment_verdict(going, since(going), "available")) == "deployment_deleting"
     assert deployment_verdict(None, since(going), "deleted") == REACHED
     assert code_of(deployment_verdict(None, since(going), "available")) == "deployment_deleted"
+
+
+def rolled(
+    *,
+    updated: int = 4,
+    total: int = 4,
+    ready: int = 4,
+    progressing: tuple[Tristate, str] = ("true", "RollingOut"),
+    is_done: bool = True,
+    **more: Any,
+) -> Deployment:
+    """A deployment of four; `is_done`: the controller has said of its template that it was complete."""
+    strategy, meta = more.pop("strategy", Strategy()), more.pop("meta", {})
+    deployment = a_deployment(replicas=4, strategy=strategy, meta=meta)
+    template = digest_of(template_of(deployment.spec))
+    status = DeploymentStatus(
+        observed_generation=1,
+        replicas=total,
+        updated_replicas=updated,
+        ready_replicas=ready,
+        template=template,
+        completed=template if is_done else "b" * 16,
+        progress_at=None if is_done else NOW,
+        conditions=(says(AVAILABLE, "true", "ReplicasReady"), says(PROGRESSING, *progressing, "so it is")),
+    )
+    return replace(deployment, status=replace(status, **more))
+
+
+def complete(deployment: Deployment, **facts: Any) -> Any:
+    return deployment_verdict(deployment, since(deployment), "complete", **facts)
+
+
+@pytest.mark.parametrize(
+    ("deployment", "is_so"),
+    [
+        (rolled(), True),
+        (rolled(ready=3), True),
+        (rolled(ready=2), False),
+        (rolled(total=5), False),
+        (rolled(updated=3), False),
+        (rolled(updated=3, total=3), False),
+        (rolled(is_done=False), False),
+        (rolled(template="c" * 16), False),
+        (rolled(meta={"generation": 2}), False),
+    ],
+)
+def test_a_rollout_is_complete_by_all_that_it_takes(deployment: Deployment, is_so: bool) -> None:
+    """U6: all are there, of the template, and no more than a quarter is away, as of this generation."""
+    assert complete(deployment) == (REACHED if is_so else NOT_YET)
+
+
+def test_old_replicas_are_available_and_complete_nothing() -> None:
+    deployment = rolled(updated=1, total=5, is_done=False)
+    assert deployment_verdict(deployment, since(deployment), "available") == REACHED
+    assert complete(deployment) == NOT_YET
+
+
+def test_who_has_to_be_ready_for_a_while_is_counted_when_he_has_been() -> None:
+    """U4"""
+    assert [complete(rolled(), available=n) for n in (2, 3)] == [NOT_YET, REACHED]
+
+
+def test_a_rollout_that_is_stuck_has_failed_unless_it_is_taken_back() -> None:
+    """U5, U10"""
+    stuck = rolled(updated=1, is_done=False, progressing=("false", "ProgressDeadlineExceeded"))
+    said = OutOfReach(code="deployment_failed", reason="ProgressDeadlineExceeded", message="so it is")
+    assert complete(stuck) == said
+    assert deployment_verdict(stuck, since(stuck), "available") == REACHED
+    assert complete(replace(stuck, status=replace(stuck.status, reverted=stuck.status.template))) == NOT_YET
+
+
+def test_a_rollout_that_was_taken_back_has_failed_however_well_the_old_one_does() -> None:
+    """U10"""
+    said = complete(rolled(), rolled_back="no progress: back to the template of revision 1")
+    assert said == OutOfReach(
+        code="deployment_failed", reason="RolledBack", message="no progress: back to the template of revision 1"
+    )
+
+
+def test_a_paused_rollout_is_not_waited_for() -> None:
+    """U8: it goes on when somebody resumes it. One that is complete, or has nothing old, is not held up by that."""
+    paused = Strategy(paused=True)
+    assert complete(rolled(strategy=paused)) == REACHED
+    assert code_of(complete(rolled(updated=1, is_done=False, strategy=paused))) == "deployment_failed"
+    assert complete(rolled(updated=2, total=2, is_done=False, strategy=paused)) == NOT_YET
+
+
+@pytest.mark.parametrize("reason", ["PluginMissing", "PluginDisabled"])
+def test_a_rollout_that_lacks_a_plugin_fails_though_old_replicas_are_there(reason: str) -> None:
+    assert complete(rolled(updated=1, is_done=False, progressing=("false", reason))).reason == reason
+    assert complete(rolled(is_done=False, progressing=("false", reason))) == NOT_YET
+
+
+def test_a_rollout_to_a_refused_artifact_fails_though_old_replicas_run() -> None:
+    plugin = a_plugin(status=refused())
+    deployment = rolled(updated=1, total=5, is_done=False)
+    assert complete(deployment, plugin=plugin, running=4).reason == "ArtifactRefused"
+    assert complete(rolled(is_done=False), plugin=plugin, running=4) == NOT_YET
 
 
 def refused(reason: str = "ArtifactRefused") -> PluginStatus:

@@ -58,6 +58,14 @@ def test_old_ones_go_only_as_far_as_new_ones_are_there() -> None:
     assert amounts(spec, "usable", Count(13, 11, 0, old=8, old_available=8)) == Amounts(retiring=3)
 
 
+@pytest.mark.parametrize(("surge", "made"), [(0, 0), (1, 1), (3, 3), ("25%", 3), ("100%", 10)])
+def test_new_ones_are_made_as_far_as_there_is_room(surge: int | str, made: int) -> None:
+    """U1: beside the old ones, of which one may be away where there is no room at all."""
+    due = amounts(a_spec(10, max_surge=surge, max_unavailable=1), "usable", Count(10, 10, 0, old=10, old_available=10))
+    assert due == Amounts(missing=made, retiring=1)
+    assert amounts(a_spec(10, max_surge=surge), "usable", Count(20, 10, 0, old=10, old_available=10)).missing <= 0
+
+
 def test_the_useless_ones_go_first() -> None:
     """U3, U9: those that do not run, then those that are not ready."""
     children = [a_child(1, OLD), a_child(2, OLD, "down"), a_child(3, OLD, "unready"), a_child(4, OWN)]

@@ -156,6 +156,14 @@ SITUATIONS: list[tuple[str, VM, Plugin | None, list[tuple[int, str]], str, str]]
         "asked to shut down",
     ),
     (
+        "being drained",
+        a_vm(deleting=True, drain_s=5.0, status=said("Draining", pid=7, drain_deadline=SOON)),
+        READY,
+        [(0, "Deleting")],
+        "not_by_itself",
+        "serves on for those who have not heard of it",
+    ),
+    (
         "a word of tomorrow",
         a_vm(status=said("Later", "it is later")),
         READY,

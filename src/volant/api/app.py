@@ -1,7 +1,7 @@
 """The route table, whole.
 
-A path stands here once, with all its methods, so that a 405 names the right ones. Routes are tried in order: those that
-are asked for most stand first.
+A path stands here once, with all its methods, so that a 405 names the right ones; those of sets are in `apply.routes`.
+Routes are tried in order: those that are asked for most stand first.
 """
 
 from __future__ import annotations
@@ -10,44 +10,61 @@ from collections.abc import Mapping
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
-from volant.api import config, deployments, documents, events, plugins, rollouts, system, vms, waits, why
-from volant.api.apply import handlers as sets
-from volant.api.apply import manifests
-from volant.api.apply.asked import Apply
+from volant.api import (
+    config,
+    console,
+    deployments,
+    documents,
+    endpoints,
+    events,
+    logs,
+    plugins,
+    puts,
+    rollouts,
+    syncs,
+    system,
+    vms,
+    waits,
+    why,
+)
+from volant.api.apply.routes import SETS
 from volant.api.bodies import Bodies
 from volant.api.call import Context
+from volant.api.console import ConsoleSocket
 from volant.api.deps import Deps
-from volant.api.front import Front, Method, Resource, no_such_path
+from volant.api.front import BASE, Front, Method, Resource, no_such_path
 from volant.api.openapi import Contract
 from volant.api.stream import Streams
 from volant.api.system import DaemonHealth
 from volant.api.waiting import Waits
-from volant.model.apply.exported import ExportedView
-from volant.model.apply.outcome import ApplyView, SetView
+from volant.model.apply.documents import DeploymentDocument, VMDocument
 from volant.model.event import EventData, PastEvent
 from volant.model.patches import ConfigPatch
 from volant.model.plugin import Manifest
 from volant.model.queries import (
-    Applying,
     Chosen,
     ConfigHistoryQuery,
+    ConsoleQuery,
     DeploymentEventQuery,
+    DeploymentPutting,
     DeploymentQuery,
     DeploymentWaiting,
     DeploymentWriting,
     EventQuery,
-    Exporting,
     Force,
     LastEventsQuery,
+    LogsQuery,
     OpenAPIQuery,
     PluginEventQuery,
     PluginQuery,
     PluginWaiting,
     PluginWriting,
+    SyncNow,
     VMEventQuery,
+    VMPutting,
     VMQuery,
     VMWaiting,
     VMWriting,
@@ -57,32 +74,21 @@ from volant.model.views import (
     ConfigChangeView,
     ConfigView,
     DeploymentView,
+    EndpointsView,
     PluginNames,
     PluginView,
     RevisionView,
+    SyncView,
     SystemInfo,
     VMView,
     WhyView,
 )
 
-BASE = "/api/v1"
+CONSOLE = f"{BASE}/vms/{{name}}/console"
+"""The one path that is a WebSocket as well."""
 
 PLUGIN = ("plugin_not_found", "plugin_deleting", "plugin_disabled")
-APPLIED = (
-    "field_conflict",
-    "object_owned",
-    "set_conflict",
-    "vm_already_exists",
-    "deployment_already_exists",
-    "plugin_already_exists",
-    "vm_deleting",
-    "deployment_deleting",
-    "addresses_exhausted",
-    "port_taken",
-    "kvm_required",
-    "plugin_deleting",
-    "plugin_disabled",
-)
+PUT = ("field_conflict", "object_owned", "kvm_required", *PLUGIN)
 ROLLS = ("deployment_deleting",)
 STREAM = ("future_revision", "event_gone", "stopping", "too_many_streams")
 LEFT_VM = {200: VMView, 202: VMView}
@@ -93,6 +99,15 @@ LEFT_PLUGIN = {200: PluginView, 202: PluginView}
 ROUTES: Mapping[str, Mapping[str, Method]] = {
     f"{BASE}/vms/{{name}}": {
         "GET": Method(vms.get, Chosen, name="getVM", gives=VMView),
+        "PUT": Method(
+            puts.put_vm,
+            VMPutting,
+            name="putVM",
+            body=VMDocument,
+            gives=VMView,
+            also={201: VMView},
+            errors=(*PUT, "vm_already_exists", "vm_deleting", "addresses_exhausted", "port_taken"),
+        ),
         "DELETE": Method(vms.delete, Force, name="deleteVM", status=204, also=LEFT_VM),
     },
     f"{BASE}/vms": {
@@ -116,6 +131,15 @@ ROUTES: Mapping[str, Mapping[str, Method]] = {
             body=Scale,
             gives=DeploymentView,
             errors=("deployment_deleting", *PLUGIN),
+        ),
+        "PUT": Method(
+            puts.put_deployment,
+            DeploymentPutting,
+            name="putDeployment",
+            body=DeploymentDocument,
+            gives=DeploymentView,
+            also={201: DeploymentView},
+            errors=(*PUT, "deployment_already_exists", "deployment_deleting", "template_reverted"),
         ),
         "DELETE": Method(
             deployments.delete, DeploymentWriting, name="deleteDeployment", status=204, also=LEFT_DEPLOYMENT
@@ -169,6 +193,9 @@ ROUTES: Mapping[str, Mapping[str, Method]] = {
             also={204: None},
             errors=("wait_timeout", "deployment_failed", "deployment_deleting", "deployment_deleted", "stopping"),
         )
+    },
+    f"{BASE}/deployments/{{name}}/endpoints": {
+        "GET": Method(endpoints.list_deployment_endpoints, name="listDeploymentEndpoints", gives=EndpointsView)
     },
     f"{BASE}/deployments/{{name}}/revisions": {
         "GET": Method(rollouts.list_deployment_revisions, name="listDeploymentRevisions", gives=list[RevisionView])
@@ -239,6 +266,24 @@ ROUTES: Mapping[str, Mapping[str, Method]] = {
             gives=list[ConfigChangeView],
         )
     },
+    f"{BASE}/vms/{{name}}/logs": {
+        "GET": Method(
+            logs.get_vm_logs,
+            LogsQuery,
+            name="getVMLogs",
+            gives=str,
+            errors=("log_unavailable", "console_unavailable", "stopping", "too_many_logs"),
+        )
+    },
+    CONSOLE: {
+        "GET": Method(
+            console.attach_to_vm_console,
+            ConsoleQuery,
+            name="attachToVMConsole",
+            status=101,
+            errors=("console_in_use", "console_unavailable", "origin_not_allowed", "stopping", "upgrade_required"),
+        )
+    },
     f"{BASE}/vms/{{name}}/openapi": {
         "GET": Method(
             documents.get_vm_openapi,
@@ -300,29 +345,14 @@ ROUTES: Mapping[str, Mapping[str, Method]] = {
             errors=("plugin_deleting",),
         )
     },
-    f"{BASE}/apply": {
-        "POST": Method(
-            sets.apply,
-            Applying,
-            name="applySet",
-            body=Apply,
-            gives=ApplyView,
-            errors=(*APPLIED, "plan_changed", "prune_unconfirmed", "plugin_in_use"),
-        )
+    **SETS,
+    f"{BASE}/syncs": {"GET": Method(syncs.list_syncs, name="listSyncs", gives=list[SyncView])},
+    f"{BASE}/syncs/{{name}}": {"GET": Method(syncs.get_sync, name="getSync", gives=SyncView)},
+    f"{BASE}/syncs/{{name}}/events": {
+        "GET": Method(syncs.list_sync_events, LastEventsQuery, name="listSyncEvents", gives=list[PastEvent])
     },
-    f"{BASE}/manifests": {
-        "GET": Method(
-            manifests.list_manifests,
-            Exporting,
-            name="listManifests",
-            gives=list[ExportedView],
-            errors=("set_not_found",),
-        )
-    },
-    f"{BASE}/sets": {"GET": Method(sets.list_sets, name="listSets", gives=list[SetView])},
-    f"{BASE}/sets/{{name}}": {"GET": Method(sets.get_set, name="getSet", gives=SetView)},
-    f"{BASE}/sets/{{name}}/restore": {
-        "POST": Method(sets.restore, Applying, name="restoreSet", gives=ApplyView, errors=APPLIED)
+    f"{BASE}/syncs/{{name}}/sync": {
+        "POST": Method(syncs.sync_now, SyncNow, name="startSync", gives=SyncView, status=202, also={200: SyncView})
     },
     f"{BASE}/system/info": {"GET": Method(system.get_info, name="getSystemInfo", gives=SystemInfo)},
     f"{BASE}/openapi": {"GET": Method(system.get_openapi, OpenAPIQuery, name="getOpenAPI", gives=dict[str, Any])},
@@ -335,7 +365,8 @@ class Api(Starlette):
     """Starlette's router behind our own front, which does what Starlette's layers would do three times over."""
 
     def __init__(self, context: Context) -> None:
-        super().__init__(routes=[Route(path, Resource(methods)) for path, methods in ROUTES.items()])
+        routes = [Route(path, Resource(methods)) for path, methods in ROUTES.items()]
+        super().__init__(routes=[*routes, WebSocketRoute(CONSOLE, ConsoleSocket())])
         # A path with a slash too many is another path: a redirect would make a GET of a POST.
         self.router.redirect_slashes = False
         self.router.default = no_such_path

@@ -21,6 +21,7 @@ from volant.api.bodies import Bodies
 from volant.api.body import Reading, decode_body
 from volant.api.deps import Deps
 from volant.api.orders import Orders
+from volant.api.seats import Readers, Seats
 from volant.api.stream import Streams
 from volant.api.waiting import Waits
 from volant.bus import Bus
@@ -34,6 +35,9 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 MAX_BODY = 1 << 20
 """Bytes. A manifest or a config is a few kilobytes."""
+
+CALL = "volant.call"
+"""Where a scope has it."""
 
 _ENCODER = msgspec.json.Encoder()
 _ETAGS = re.compile(r'(?:W/)?"([^"]*)"')
@@ -60,7 +64,8 @@ class Context:
     """What lives as long as the application.
 
     `contract` gives the OpenAPI document of a version. `keys` are the Idempotency-Keys of the requests that are being
-    answered, each with the fingerprint of its request. `orders` are those of lists that are read in pages.
+    answered, each with the fingerprint of its request. `orders` are those of lists that are read in pages. `readers`
+    and `seats` are at the consoles of guests.
     """
 
     deps: Deps
@@ -70,6 +75,8 @@ class Context:
     contract: Callable[[Literal["3.0", "3.1"]], Written]
     keys: dict[str, str] = field(default_factory=dict)
     orders: Orders = field(default_factory=Orders)
+    readers: Readers = field(default_factory=Readers)
+    seats: Seats = field(default_factory=Seats)
 
 
 class Call:

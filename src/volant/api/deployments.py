@@ -141,7 +141,8 @@ def deployment_manner(call: Call, does: Literal["creates", "changes", "deletes"]
 
 
 def _longest_s(margin_s: float, rows: Rows, deployment: Deployment) -> float:
-    return GRACE_S + margin_s + DELETE_EACH_S * len(rows.children(deployment.meta.uid))
+    each_s = DELETE_EACH_S * len(rows.children(deployment.meta.uid))
+    return deployment.spec.strategy.drain_s + GRACE_S + margin_s + each_s
 
 
 def _view(call: Call, deployment: Deployment) -> DeploymentView:

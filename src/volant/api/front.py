@@ -13,19 +13,21 @@ from itertools import count
 from typing import Any, NoReturn
 
 from msgspec import Struct
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from volant.api.body import decode_query
-from volant.api.call import Answer, Call, Context
+from volant.api.call import CALL, Answer, Call, Context
 from volant.api.guard import Guard
 from volant.api.problems import answer_to
 from volant.errors import MethodNotAllowed, NoSuchPath
 from volant.model.queries import NoQuery
 
+BASE = "/api/v1"
+"""What every path of the API begins with."""
+
 Handler = Callable[[Call, Any], Awaitable[Answer | None]]
 """What a route does: its answer, or None when it has sent one itself. The second argument is its query Struct."""
 
-_OURS = "volant.call"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 
 
@@ -41,12 +43,15 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request; the server's own lifespan messages go to the router."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._router(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        call = Call(self._context, scope, receive, send, headers, self._request_id(headers))
-        scope[_OURS] = call
+        answers = send
+        if scope["type"] == "websocket":
+            scope["method"], answers = "GET", _refusing(send)
+        call = Call(self._context, scope, receive, answers, headers, self._request_id(headers))
+        scope[CALL] = call
         try:
             self._guard.check(scope, headers)
             await self._router(scope, receive, send)
@@ -58,7 +63,7 @@ class Front:
         finally:
             # The scope holds the call and the call the scope: left like that, each request would be garbage that only
             # the cycle collector finds, at a fifth of a request's time.
-            del scope[_OURS]
+            del scope[CALL]
 
     def _request_id(self, headers: Mapping[bytes, bytes]) -> str:
         """The caller's own id if it is harmless to write down, else one that was never used before."""
@@ -66,6 +71,15 @@ class Front:
         if given is not None and _REQUEST_ID.fullmatch(given):
             return given.decode()
         return f"{self._prefix}-{next(self._numbers)}"
+
+
+def _refusing(send: Send) -> Send:
+    """Answers a request for a WebSocket with what any request is answered with: there is none then."""
+
+    async def refuse(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    return refuse
 
 
 @dataclass(slots=True)
@@ -113,7 +127,7 @@ class Resource:
             raise MethodNotAllowed(
                 f"cannot {scope['method']} {scope['path']}. Use {' or '.join(allow)}.", details={"allow": allow}
             )
-        call: Call = scope[_OURS]
+        call: Call = scope[CALL]
         answer = await method.handler(call, method.asked(scope["query_string"]))
         if answer is not None:
             await call.answer(answer)

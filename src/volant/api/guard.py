@@ -2,7 +2,8 @@
 
 The daemon listens on loopback without authentication, so the requests to fear are those that a web page makes some
 browser of this machine send. A page of another site cannot choose `Host` freely (DNS rebinding, 403), always sends its
-`Origin` with a write (403), and cannot send JSON without asking first, which nobody here answers (415).
+`Origin` with a write (403), and cannot send JSON without asking first, which nobody here answers (415). A WebSocket is
+a write: browsers let any page open one to anywhere, and say in `Origin` which page it was.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ class Guard:
         host = headers.get(b"host", b"")
         if host not in self._known:
             self._check_host(host, scope)
-        if scope["method"] not in READS:
+        if scope.get("type") == "websocket":
+            self._check_origin(headers, host)
+        elif scope["method"] not in READS:
             self._check_write(headers, host)
 
     def _check_host(self, host: bytes, scope: Mapping[str, Any]) -> None:
@@ -60,10 +63,13 @@ class Guard:
         if len(self._known) < _REMEMBERED:
             self._known.add(host)
 
-    def _check_write(self, headers: Headers, host: bytes) -> None:
+    def _check_origin(self, headers: Headers, host: bytes) -> None:
         origin = headers.get(b"origin")
         if origin is not None and not self._is_same(origin.decode("latin-1"), host.decode("latin-1")):
             raise Forbidden("cannot take a write from another site's page", code="origin_not_allowed")
+
+    def _check_write(self, headers: Headers, host: bytes) -> None:
+        self._check_origin(headers, host)
         if self._stopping.is_set():
             raise Unavailable("cannot take a write: the daemon is stopping", code="stopping")
         length = headers.get(b"content-length", b"0")

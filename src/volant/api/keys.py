@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from volant.api.call import Answer, Call
 from volant.errors import IdempotencyInProgress, IdempotencyKeyReused, Invalid, Unavailable
-from volant.model.goals import since
+from volant.model.goals import Since, since
 from volant.model.objects import Object
 from volant.store import Given, Remembered, Transaction
 
@@ -37,34 +37,40 @@ class Waited(NamedTuple):
     is_final: bool
 
 
-Job = Callable[[Transaction], tuple[Object, Answer | None]]
-"""Writes, and answers in the same transaction where nothing has to be waited for."""
+Job = Callable[[Transaction], tuple[Object | None, Answer | None]]
+"""Writes, and answers in the same transaction where nothing has to be waited for; None of many objects, or of none."""
 
 Wait = Callable[[Remembered, Object | None], Awaitable[Waited]]
 """Waits for what was recorded; the object is what the job has just given, None where another daemon ran it."""
 
 
-async def once(call: Call, raw: bytes, job: Job, wait: Wait) -> Answer:
+async def nothing_to_wait_for(record: Remembered, obj: Object | None) -> Waited:
+    """The wait of a job that always answers."""
+    raise AssertionError(f"cannot wait for {record} of {obj}: it was answered")
+
+
+async def once(call: Call, raw: bytes, job: Job, wait: Wait = nothing_to_wait_for) -> Answer:
     """The answer to the request that came with this key. Raises what `job` and `wait` raise, and about the key.
 
     Invalid for what is no key, IdempotencyKeyReused for that of another request, IdempotencyInProgress.
     """
     key, fingerprint = key_of(raw), fingerprint_of(call)
 
-    def run(tx: Transaction) -> tuple[Remembered, Object | None]:
+    def run(tx: Transaction) -> tuple[Remembered, Object | None, bool]:
         known = tx.remembered(key)
         if known is not None:
             _same(known.fingerprint, fingerprint)
-            return known, None
+            return known, None, True
         obj, answer = job(tx)
-        record = Remembered(fingerprint, since(obj), _given(answer) if answer is not None else None)
+        pin = since(obj) if obj is not None else Since()
+        record = Remembered(fingerprint, pin, _given(answer) if answer is not None else None)
         tx.remember(key, record)
-        return record, obj
+        return record, obj, False
 
     with _in_progress(call, key, fingerprint):
-        record, obj = await call.store.write(run)
+        record, obj, is_replay = await call.store.write(run)
         answer = await _answer(call, key, record, obj, wait)
-    return answer if obj is not None else answer._replace(headers=(*answer.headers, REPLAYED))
+    return answer._replace(headers=(*answer.headers, REPLAYED)) if is_replay else answer
 
 
 async def _answer(call: Call, key: str, record: Remembered, obj: Object | None, wait: Wait) -> Answer:

@@ -17,7 +17,14 @@ from msgspec import Struct
 
 from volant.api.call import Answer, Headers
 from volant.api.codes import CODES
-from volant.errors import IdempotencyInProgress, MethodNotAllowed, RequestError, Unavailable, VolantError
+from volant.errors import (
+    IdempotencyInProgress,
+    MethodNotAllowed,
+    RequestError,
+    Unavailable,
+    UpgradeRequired,
+    VolantError,
+)
 from volant.telemetry import logger
 
 RETRY_AFTER_S = 1
@@ -105,6 +112,8 @@ def _detailed(error: VolantError, request_id: str, path: bytes) -> ProblemDetail
 def _headers(error: VolantError) -> Headers:
     if isinstance(error, Unavailable | IdempotencyInProgress):
         return ((b"retry-after", b"%d" % RETRY_AFTER_S),)
+    if isinstance(error, UpgradeRequired):
+        return ((b"upgrade", b"websocket"), (b"connection", b"Upgrade"))
     if isinstance(error, MethodNotAllowed):
         return ((b"allow", ", ".join(error.details["allow"]).encode()),)
     return ()

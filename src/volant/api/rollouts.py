@@ -19,13 +19,12 @@ from volant.api.templates import told
 from volant.api.writing import written
 from volant.errors import Conflict
 from volant.model.deployment import Deployment, template_of, with_template
+from volant.model.goals import ROLLED_BACK
 from volant.model.queries import DeploymentWriting, NoQuery
 from volant.model.requests import Rollback
 from volant.model.rollout import Revision, digest_of
 from volant.model.wire import revision_view
 from volant.store import Transaction
-
-ROLLED_BACK = "RolledBack"
 
 
 async def list_deployment_revisions(call: Call, query: NoQuery) -> Answer:
@@ -56,8 +55,10 @@ async def rollback(call: Call, query: DeploymentWriting) -> Answer:
         happening = call.happening("deployment.updated", reason=ROLLED_BACK, message=message)
         if revision.digest == digest_of(template_of(deployment.spec)):
             return deployment
-        template = revision.template
-        return tx.update_spec(deployment, with_template(deployment.spec, template), happening, labels=template.labels)
+        # What was taken back by itself is tried once more as whose it was: that is nobody's new word.
+        said = tx.fields(deployment.meta.uid) if revision.digest == deployment.status.reverted else None
+        spec, labels = with_template(deployment.spec, revision.template), revision.template.labels
+        return tx.update_spec(deployment, spec, happening, labels=labels, fields=said)
 
     return await written(call, query, job, deployment_manner(call, "changes"))
 
@@ -81,7 +82,9 @@ async def restart(call: Call, query: DeploymentWriting) -> Answer:
     def job(tx: Transaction) -> Deployment:
         deployment = staying(tx, Deployment, call)
         _refuse_paused(deployment)
-        spec = replace(deployment.spec, restart_nonce=deployment.spec.restart_nonce + 1)
+        # More than of any template before: after a rollback the next one may have VMs already, and all are to be new.
+        known = [one.template.nonce for one in tx.templates(deployment)]
+        spec = replace(deployment.spec, restart_nonce=1 + max(deployment.spec.restart_nonce, *known, 0))
         happening = call.happening("deployment.updated", reason="RolloutStarted", message="restart")
         return tx.update_spec(deployment, spec, happening)
 

@@ -25,12 +25,14 @@ from volant.model.deployment import Deployment
 from volant.model.meta import Key, Kind
 from volant.model.objects import Object
 from volant.model.plugin import Plugin
+from volant.model.sync import Sync
+from volant.model.sync_wire import sync_view
 from volant.model.wire import Shape, deployment_view, plugin_view, vm_view
 
 SLICE = 128
 """Objects between two turns of the loop: two or three milliseconds."""
 
-_ORDER: Sequence[Kind] = ("Plugin", "Deployment", "VM")
+_ORDER: Sequence[Kind] = ("Plugin", "Deployment", "VM", "Sync")
 """What others are made of comes first."""
 
 _ENCODER = msgspec.json.Encoder()
@@ -85,4 +87,6 @@ def _view(deps: Deps, obj: Object) -> Any:
         ready = sum(child.is_ready for child in live)
         shape = Shape.of(obj, deps.store.template_number(obj.meta.uid), (child.template for child in live))
         return deployment_view(obj, (child.name for child in live), ready, deps.network_mode, shape)
+    if isinstance(obj, Sync):
+        return sync_view(obj, deps.attempts(obj.meta.name))
     return vm_view(obj, deps.last_check(obj))

@@ -25,6 +25,7 @@ from volant.api.deps import Deps
 from volant.api.frames import NOWHERE, Format, Wanted
 from volant.api.states import slices
 from volant.bus import Bus, Lagged, Reader
+from volant.clock import Clock
 from volant.errors import Gone, VolantError
 from volant.model.event import Committed
 
@@ -111,7 +112,7 @@ class Stream:
 
         Its head has been sent.
         """
-        _limit_send_buffer(self._send_message)
+        limit_send_buffer(self._send_message)
         self._streams.open += 1
         try:
             async with asyncio.timeout(None) as self._leash, asyncio.TaskGroup() as tasks:
@@ -124,7 +125,7 @@ class Stream:
                     for watcher in watchers:
                         watcher.cancel()
         except TimeoutError:
-            await self._cut_off()
+            await cut_off(self._send_message, self._deps.clock)
         finally:
             self._streams.open -= 1
             self._streams.forget(self)
@@ -267,17 +268,18 @@ class Stream:
         self._leash.reschedule(asyncio.get_running_loop().time() + BYE_S)
         self.wake()
 
-    async def _cut_off(self) -> None:
-        """Drop the connection, with whatever its reader has not read: closing would wait for that."""
-        transport = _transport(self._send_message)
-        if transport is not None:
-            transport.abort()
-            await self._deps.clock.sleep(0)  # So that the server sees it gone rather than an answer without an end.
-
 
 def is_expired(deps: Deps, after: int) -> bool:
     """Whether neither ring nor log reaches back to revision `after`."""
     return after < min(deps.bus.oldest, deps.store.oldest_event)
+
+
+async def cut_off(send: Any, clock: Clock) -> None:
+    """Drop the connection, with whatever its reader has not read: closing would wait for that."""
+    transport = _transport(send)
+    if transport is not None:
+        transport.abort()
+        await clock.sleep(0)  # So that the server sees it gone rather than an answer without an end.
 
 
 def _transport(send: Any) -> asyncio.WriteTransport | None:
@@ -286,7 +288,8 @@ def _transport(send: Any) -> asyncio.WriteTransport | None:
     return transport if isinstance(transport, asyncio.WriteTransport) else None
 
 
-def _limit_send_buffer(send: Any) -> None:
+def limit_send_buffer(send: Any) -> None:
+    """Have the kernel keep little for a reader, where the connection can be found."""
     transport = _transport(send)
     sock = transport.get_extra_info("socket") if transport is not None else None
     if sock is not None:

@@ -141,7 +141,8 @@ async def delete(call: Call, query: Force) -> Answer:
 
     def job(tx: Transaction) -> VM:
         vm = asked_for(tx, VM, call)
-        spec = replace(vm.spec, force=vm.spec.force or query.force)
+        # Whoever asks for the end of this one VM does not wait for those who still send it something.
+        spec = replace(vm.spec, force=vm.spec.force or query.force, drain_s=0.0)
         return tx.mark_deleting(vm, call.happening("vm.deleting"), spec=spec)
 
     return await written(call, query, job, _ending(call, "deletes", "deleted"))

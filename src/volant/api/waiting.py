@@ -55,6 +55,17 @@ class Waits:
             raise group.exceptions[0] from None
         return "reached"
 
+    async def over(self, what: Awaitable[object], bound_s: float) -> WaitEnd:
+        """Wait for `what`, at most `bound_s` seconds."""
+        try:
+            async with asyncio.timeout(bound_s) as bound, asyncio.TaskGroup() as tasks:
+                end = tasks.create_task(_end_after(self._stopping.wait, bound))
+                await what
+                end.cancel()
+        except TimeoutError:
+            return "stopping" if self._stopping.is_set() else "timeout"
+        return "reached"
+
     async def _changed(self, keys: Sequence[Key]) -> None:
         future = asyncio.get_running_loop().create_future()
         for key in keys:

@@ -26,6 +26,8 @@ from volant.model.goals import DEFAULT_TIMEOUT_S, Goal, OutOfReach, Since, since
 from volant.model.meta import Key, Kind, is_name
 from volant.model.objects import Object
 from volant.model.queries import DeploymentWaiting, PluginWaiting, VMWaiting, Waiting
+from volant.model.sync import Sync
+from volant.model.sync_wire import sync_view
 from volant.model.vm import VM, status_word
 from volant.model.wire import plugin_view, vm_view
 
@@ -44,10 +46,12 @@ async def wait_for_vm(call: Call, query: VMWaiting) -> Answer:
 
 
 async def wait_for_deployment(call: Call, query: DeploymentWaiting) -> Answer:
-    """`GET /deployments/{name}/wait`: Wait until a deployment is available, deleted, or exists.
+    """`GET /deployments/{name}/wait`: Wait until a deployment is available, completely rolled out, deleted, or exists.
 
-    It is available when all replicas of its current generation, or of `generation` if given, are ready. Answers at once
-    when the replicas cannot be made: the plugin is missing or disabled, or its artifacts were refused (409).
+    It is available when all replicas of its current generation, or of `generation` if given, are ready, of whatever
+    template. It is complete when there are as many as asked for, all of its template, and no more of them are away than
+    may be (U6). Answers at once when the replicas cannot be made: the plugin is missing or disabled, or its artifacts
+    were refused (409); and of `complete` also when the rollout is stuck, paused, or was taken back.
     """
     return await _waited_for(call, "Deployment", query)
 
@@ -111,7 +115,7 @@ def _standing(obj: Object | None) -> dict[str, Any]:
     if obj is None:
         return {"status": None}
     said = {"generation": obj.meta.generation, "observed_generation": obj.status.observed_generation}
-    found = condition(obj.status.conditions, SPEAKS[obj.meta.kind])
+    found = None if isinstance(obj, Sync) else condition(obj.status.conditions, SPEAKS[obj.meta.kind])
     words = {} if found is None else {"reason": found.reason, "message": found.message}
     return {"status": _word(obj), **said, **words}
 
@@ -121,6 +125,8 @@ def _word(obj: Object) -> str:
         return status_word(obj)
     if isinstance(obj, Deployment):
         return phase(obj)
+    if isinstance(obj, Sync):
+        return obj.status.state
     return "ready" if is_true(obj.status.conditions, plugins.READY) else "not_ready"
 
 
@@ -129,4 +135,4 @@ def _view(call: Call, obj: Object) -> Struct:
         return vm_view(obj, call.deps.last_check(obj))
     if isinstance(obj, Deployment):
         return view_of(call.store, obj, call.deps.network_mode)
-    return plugin_view(obj)
+    return sync_view(obj) if isinstance(obj, Sync) else plugin_view(obj)

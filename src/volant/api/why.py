@@ -83,7 +83,7 @@ def children_of(store: Store, deployment: Deployment) -> Children:
 
 def plugin_of(rows: Rows, obj: Object) -> Plugin | None:
     """The plugin that the object is made from, if there is one."""
-    found = None if isinstance(obj, Plugin) else rows.find(Key("Plugin", obj.spec.plugin))
+    found = rows.find(Key("Plugin", obj.spec.plugin)) if isinstance(obj, VM | Deployment) else None
     return found if isinstance(found, Plugin) else None
 
 

@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING
 import click
 
 from volant.cli.ending import DONE, USAGE, Ended
-from volant.cli.options import output, reaching, waiting
+from volant.cli.options import atomic, output, reaching, waiting
 from volant.cli.planned import differences, lines, named
 from volant.cli.saying import checked, files, of_a_set, placed, set_named
-from volant.cli.terminal import is_coloured
+from volant.cli.terminal import is_coloured, plain
 
 if TYPE_CHECKING:
     from volant.client.applying import Asked
     from volant.manifests import Reading
     from volant.model.apply.outcome import ApplyView
+    from volant.model.timeline import PlanView
 
 DIFFERENT = 5
 """Exit status of `diff` when there is something to do. 1 is an error, as everywhere."""
@@ -36,6 +37,8 @@ DIFFERENT = 5
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--plan", "token", metavar="TOKEN", help="Do exactly what a plan of this token says, or nothing.")
 @click.option("--confirm-delete", type=click.IntRange(min=0), metavar="N", help="That N objects go is meant.")
+@atomic
+@click.option("--retry", is_flag=True, help="Try once more what was taken back by itself.")
 @waiting(default=False, what="ready")
 @click.option("-v", "--verbose", is_flag=True, help="Also say what is left as it is.")
 @output("text", "json", "yaml", "name", default="text")
@@ -50,22 +53,32 @@ def apply(  # noqa: PLR0913  one parameter an option
     url: str,
     *,
     timeout_s: float | None,
+    deadline_s: float | None,
     prune: bool,
     force: bool,
     dry_run: bool,
+    is_atomic: bool,
+    retry: bool,
     is_waiting: bool,
     verbose: bool,
 ) -> None:
     """Make a set of objects as files say it, all or nothing.
 
     Fields that the files do not say are left to whoever has said them. With --prune, what the set no longer names is
-    deleted; `volant sets restore` brings it back for 24 hours.
+    deleted; `volant sets restore` brings it back for 24 hours. With --atomic the whole set goes back to its last
+    healthy revision unless all of it is healthy in time.
     """
     reading = checked(paths)
     asked = _asked(reading, paths, set_name, manager, prune=prune, force=force, confirm=confirm_delete, token=token)
+    asked = at_once(asked, is_atomic=is_atomic, deadline_s=deadline_s, retry=retry)
     view = _told(url, reading, asked, dry_run=dry_run)
     _show(view, shape, lines(view, all_of_it=verbose, coloured=is_coloured(sys.stdout)))
-    if is_waiting and not dry_run:
+    if is_waiting and not dry_run and is_atomic and view.revision is not None:
+        from volant.cli.atomic import AFTER_S, DEADLINE_S, await_set
+
+        bound_s = (deadline_s or DEADLINE_S) + AFTER_S if timeout_s is None else timeout_s
+        await_set(url, view, view.revision, bound_s)
+    elif is_waiting and not dry_run:
         from volant.cli.settling import settle
 
         settle(url, view, reading.said, 60.0 if timeout_s is None else timeout_s)
@@ -100,9 +113,10 @@ def diff(
 @click.command()
 @files
 @of_a_set
+@click.option("--timeline/--no-timeline", default=True, help="Also say what would come of it, step by step.")
 @output("text", "json", "yaml", default="text")
 @reaching
-def plan(
+def plan(  # noqa: PLR0913  one parameter an option
     paths: tuple[str, ...],
     set_name: str | None,
     manager: str,
@@ -111,12 +125,36 @@ def plan(
     *,
     prune: bool,
     force: bool,
+    timeline: bool,
 ) -> None:
-    """Show what an apply of these files would do, and the command that does exactly that. Nothing is changed."""
+    """Show what an apply of these files would do, step by step, and the command that does exactly that.
+
+    Nothing is changed. The timeline is that of the daemon's own controllers on a copy of what it knows, with guests
+    that take as long to boot and to stop as those of their plugins were seen to.
+    """
     reading = checked(paths)
     asked = _asked(reading, paths, set_name, manager, prune=prune, force=force)
-    view = _told(url, reading, asked, dry_run=True)
-    _show(view, shape, [*differences(view, coloured=is_coloured(sys.stdout)), *_how_to(view, paths, asked)])
+    foretold = _foretold(url, reading, asked, shape) if timeline else None
+    view = _told(url, reading, asked, dry_run=True) if foretold is None else foretold.plan
+    if foretold is not None and shape != "text":
+        from volant.cli.shapes import document
+
+        document(foretold, shape)
+        return
+    from volant.cli.timeline import lines as coming_of
+
+    coming = [] if foretold is None else ["", *coming_of(foretold.timeline)]
+    _show(view, shape, [*differences(view, coloured=is_coloured(sys.stdout)), *coming, *_how_to(view, paths, asked)])
+
+
+def at_once(asked: Asked, *, is_atomic: bool, deadline_s: float | None, retry: bool) -> Asked:
+    """The same, as a whole or not at all."""
+    from msgspec import UNSET
+    from msgspec.structs import replace
+
+    if not is_atomic and deadline_s is not None:
+        raise Ended("cannot apply: --deadline is of --atomic", USAGE)
+    return replace(asked, atomic=is_atomic, deadline_seconds=UNSET if deadline_s is None else deadline_s, retry=retry)
 
 
 def _asked(  # noqa: PLR0913  one parameter an option
@@ -156,6 +194,21 @@ def _told(url: str, reading: Reading, asked: Asked, *, dry_run: bool) -> ApplyVi
 
     with Client(url) as client, placed(reading.said):
         return client.send(applied(asked, dry_run=dry_run))
+
+
+def _foretold(url: str, reading: Reading, asked: Asked, shape: str) -> PlanView | None:
+    """Plan and timeline; None when there is none to be had, which people are told and programs stop at."""
+    from volant.client import ApiError, Client
+    from volant.client.applying import plan as planned
+
+    with Client(url) as client, placed(reading.said):
+        try:
+            return client.send(planned(asked))
+        except ApiError as error:
+            if shape != "text" or not error.code.startswith("forecast_"):
+                raise
+            click.echo(f"No timeline: {plain(error.message)}", err=True)
+            return None
 
 
 def _show(view: ApplyView, shape: str, text: Iterator[str] | Sequence[str]) -> None:

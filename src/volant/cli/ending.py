@@ -26,6 +26,14 @@ USAGE = 64
 """What sysexits.h calls a wrong command line: click's own 2 has a meaning here."""
 INTERRUPTED = 130
 
+_SAYS_MORE = {
+    "console_in_use": "`volant console {name} --force` takes their place.",
+    "vm_already_running": "`volant vms restart {name}` boots it again.",
+    "no_such_revision": "`volant deployments rollout history {name}` shows those that are.",
+    "rollout_paused": "`volant deployments rollout resume {name}` goes on with it.",
+}
+"""What helps with an error, by its code."""
+
 _HOW = {"timeout": TIMED_OUT, "failed": FAILED, "stopping": ERROR}
 _NOUNS = {"vm": "vms", "deployment": "deployments", "plugin": "plugins"}
 
@@ -65,6 +73,15 @@ def status_of(error: ApiError) -> int:
     return FAILED if error.code.endswith("_failed") or error.code == "vm_started_again" else ERROR
 
 
+def standing(error: ApiError) -> str:
+    """How it stands with what did not come in time, in a sentence; nothing for any other error."""
+    status = error.details.get("status")
+    if error.code != "wait_timeout" or not status:
+        return ""
+    why = error.details.get("message") or error.details.get("reason")
+    return plain(f"It is {str(status).replace('_', ' ')}{f': {why}' if why else ''}")
+
+
 def _ask_why(error: VolantError) -> str:
     return f"`volant why {plain(error.details.get('name', ''))}` says more."
 
@@ -75,6 +92,8 @@ def _lines(url: str, error: ApiError) -> Iterator[str]:
     for field in error.fields:
         yield plain(f"  {field.get('path', '')}: {field.get('message', '')}")
     yield from _held_by(error)
+    if stands := standing(error):
+        yield stands
     hint = _hint(url, error, name)
     if hint:
         yield hint
@@ -96,8 +115,8 @@ def _hint(url: str, error: ApiError, name: str) -> str:
         return "Delete them first."
     if error.code == f"{kind}_already_exists" and kind in _NOUNS:
         return f"`volant {_NOUNS[kind]} get {plain(name)}` shows it. Take another name, or delete it first."
-    if error.code == "vm_already_running":
-        return f"`volant vms restart {plain(name)}` boots it again."
+    if error.code in _SAYS_MORE:
+        return _SAYS_MORE[error.code].format(name=plain(name))
     if status_of(error) in (FAILED, TIMED_OUT):
         return _ask_why(error)
     if error.code == "not_volant":

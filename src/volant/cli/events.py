@@ -27,7 +27,7 @@ _TIME, _TYPE = 24, 24
 @click.option("--plugin", metavar="NAME", help="With -f: of what is made of this plugin.")
 @click.option("--deployment", metavar="NAME", help="With -f: of this deployment and its VMs.")
 @options.selector
-@options.output("table", "json", default="table", text="How to print them; json is one object a line.")
+@options.output("table", "json", "yaml", "name", default="table", text="How to print them; json is one object a line.")
 @options.reaching
 def events(
     url: str,
@@ -43,7 +43,7 @@ def events(
 
     KIND is vm, deployment or plugin. With -f both may be left out.
     """
-    show = _as_json if shape == "json" else _as_line
+    show = {"json": _as_json, "yaml": _as_yaml, "name": _as_name}.get(shape, _as_line)
     if follow:
         asyncio.run(_follow(url, kind, name, filters, show))
         return
@@ -74,6 +74,17 @@ async def _follow(url: str, kind: str | None, name: str | None, filters: dict[st
 def _as_json(number: int, kind: str, event: EventData) -> None:
     said = {"id": number, "type": kind, **msgspec.to_builtins(event)}
     click.echo(msgspec.json.encode(said).decode())
+
+
+def _as_yaml(number: int, kind: str, event: EventData) -> None:
+    import yaml
+
+    said = {"id": number, "type": kind, **msgspec.to_builtins(event)}
+    click.echo("---\n" + yaml.safe_dump(said, sort_keys=False, allow_unicode=True), nl=False)
+
+
+def _as_name(_: int, kind: str, event: EventData) -> None:
+    click.echo(f"{kind.partition('.')[0]}/{plain(event.name)}")
 
 
 def _as_line(_: int, kind: str, event: EventData) -> None:

@@ -49,8 +49,9 @@ def _facts(url: str, found: SystemInfo) -> list[tuple[str, str]]:
 
 @click.command()
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="The largest so many.")
+@options.output("table", "json", "yaml", "name", default="table")
 @options.reaching
-def top(url: str, limit: int) -> None:
+def top(url: str, limit: int, shape: str) -> None:
     """Show what the host has, and what is given out of it.
 
     What each VM was given, the largest first: not what its guest makes of it.
@@ -59,13 +60,18 @@ def top(url: str, limit: int) -> None:
 
     with Client(url) as client:
         found, vms = client.info(), [vm for vm in client.vms.list() if vm.status in RUNS]
+    vms.sort(key=lambda vm: (-vm.resources.memory_mb, -vm.resources.vcpu, vm.name))
+    if shape != "table":
+        from volant.cli.shapes import show
+
+        show(vms[:limit], VMView, shape)
+        return
     memory_mb, vcpus = sum(vm.resources.memory_mb for vm in vms), sum(vm.resources.vcpu for vm in vms)
     host = found.resources
     click.echo(f"{len(vms)} VMs with {vcpus} CPUs and {memory_mb} MiB on a host of {host.cpu_count} CPUs")
     click.echo(f"and {host.memory_total_mb} MiB, of which {host.memory_available_mb} MiB are available")
     if not vms:
         return
-    vms.sort(key=lambda vm: (-vm.resources.memory_mb, -vm.resources.vcpu, vm.name))
     click.echo()
     for line in columns(
         ("NAME", "STATUS", "VCPU", "MEMORY", "PLUGIN"), _rows(vms[:limit]), coloured=is_coloured(sys.stdout)

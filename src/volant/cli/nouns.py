@@ -28,6 +28,8 @@ class Noun(NamedTuple):
 
 
 VM = Noun("VM", "vms", "vm", ("running", "ready", "stopped", "exists", "deleted"), "ready")
-DEPLOYMENT = Noun("Deployment", "deployments", "deployment", ("available", "exists", "deleted"), "available")
+DEPLOYMENT = Noun(
+    "Deployment", "deployments", "deployment", ("available", "complete", "exists", "deleted"), "available"
+)
 PLUGIN = Noun("Plugin", "plugins", "plugin", ("ready", "exists", "deleted"), "ready")
 NOUNS = {noun.word: noun for noun in (VM, DEPLOYMENT, PLUGIN)}

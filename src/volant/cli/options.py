@@ -6,16 +6,15 @@ import functools
 import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from volant.cli.contexts import DEFAULT, daemon
 from volant.cli.ending import explained
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-DEFAULT = "http://127.0.0.1:8080"
 FORMATS = ("table", "wide", "json", "yaml", "name")
 LONGEST_S = 86_400.0
 
@@ -41,31 +40,35 @@ class Duration(click.ParamType[float]):
 def reaching(command: Callable[..., Any]) -> Callable[..., Any]:
     """The daemon that is asked: `url` for the command. What it refuses is explained."""
 
-    @click.option("--url", envvar="VOLANT_URL", metavar="URL", help=f"The daemon: that of --data-dir, or {DEFAULT}.")
-    @click.option("--data-dir", envvar="VOLANT_DATA_DIR", metavar="DIR", help="Where a daemon says its address.")
+    @click.option("--url", metavar="URL", help=f"The daemon: that of --context, or of --data-dir, or {DEFAULT}.")
+    @click.option(
+        "--context", metavar="NAME", shell_complete=contexts, help="The daemon of this name: see `volant context`."
+    )
+    @click.option("--data-dir", metavar="DIR", help="Where a daemon says its address.")
     @functools.wraps(command)
-    def wrapped(*args: Any, url: str | None, data_dir: str | None, **more: Any) -> Any:
-        found = address(url, data_dir)
+    def wrapped(*args: Any, url: str | None, context: str | None, data_dir: str | None, **more: Any) -> Any:
+        found = address(url, context, data_dir)
         with explained(found):
             return command(*args, url=found, **more)
 
     return wrapped
 
 
-def address(url: str | None, data_dir: str | None) -> str:
-    """Where the daemon is: as said, else as it says itself in its data directory, else the default."""
-    return (url or _announced(data_dir) or DEFAULT).rstrip("/")
-
-
-def _announced(data_dir: str | None) -> str | None:
-    from volant.config import default_data_dir
+def contexts(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """Completes names of contexts, silently nothing when they cannot be read."""
+    from volant.cli.contexts import read
 
     environ = os.environ  # noqa: TID251  the command line is where it enters
-    directory = Path(data_dir) if data_dir else default_data_dir(os.geteuid(), environ)
     try:
-        return (directory / "api.url").read_text(encoding="utf-8").strip() or None
-    except (OSError, UnicodeDecodeError):
-        return None
+        return [name for name in sorted(read(environ).urls) if name.startswith(incomplete)]
+    except click.ClickException:
+        return []
+
+
+def address(url: str | None, context: str | None, data_dir: str | None) -> str:
+    """Where the daemon is: as these options say, else as `contexts` finds it."""
+    environ = os.environ  # noqa: TID251  the command line is where it enters
+    return daemon(environ, url=url, context=context, data_dir=data_dir).url
 
 
 def output(*formats: str, default: str | None = None, text: str = "How to print it.") -> Callable[[F], F]:
@@ -88,6 +91,9 @@ def selector(command: F) -> F:
     )(command)
 
 
+watched = click.option("-w", "--watch", "is_watching", is_flag=True, help="Go on showing what changes, until Ctrl-C.")
+
+
 def waiting(*, default: bool, what: str) -> Callable[[F], F]:
     """`--wait` and `--timeout`."""
 
@@ -99,6 +105,14 @@ def waiting(*, default: bool, what: str) -> Callable[[F], F]:
     return add
 
 
+def atomic(command: F) -> F:
+    """`--atomic` and `--deadline`."""
+    text = "With --atomic: how long it may take to become healthy (10m)."
+    command = click.option("--deadline", "deadline_s", type=Duration(), help=text)(command)
+    text = "Go back as a whole unless all of it becomes healthy; prune only then."
+    return click.option("--atomic", "is_atomic", is_flag=True, help=text)(command)
+
+
 def completed(noun: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
     """Completes names of objects, silently nothing when the daemon does not answer at once."""
 
@@ -107,8 +121,9 @@ def completed(noun: str) -> Callable[[click.Context, click.Parameter, str], list
         from volant.errors import VolantError
 
         try:
-            names = names_of(address(ctx.params.get("url"), ctx.params.get("data_dir")), noun, timeout_s=1.0)
-        except VolantError:
+            url = address(*(ctx.params.get(word) for word in ("url", "context", "data_dir")))
+            names = names_of(url, noun, timeout_s=1.0)
+        except (VolantError, click.ClickException):
             return []
         return [name for name in names if name.startswith(incomplete)]
 

@@ -27,7 +27,7 @@ plugins.add_command(verbs.deleting(PLUGIN))
 
 @plugins.command()
 @click.option(
-    "-f", "--filename", "file", required=True, metavar="FILE", help="The manifest as JSON; - is standard input."
+    "-f", "--filename", "file", required=True, metavar="FILE", help="The manifest as YAML or JSON; - is standard input."
 )
 @options.waiting(default=False, what="ready")
 @options.output("json", "yaml", "name", text="Print the plugin instead of a sentence.")
@@ -37,8 +37,8 @@ def create(url: str, file: str, shape: str | None, *, is_waiting: bool, timeout_
 
     `volant image build` writes one beside each image.
     """
-    manifest = bodies.document(file)
-    name = manifest.get("name")
+    said = bodies.read(file)
+    manifest, name = said.value, said.value.get("name")
     if not isinstance(name, str):
         raise Invalid(f"cannot install {file}: expected the name of the plugin in `name`")
 
@@ -49,7 +49,8 @@ def create(url: str, file: str, shape: str | None, *, is_waiting: bool, timeout_
         bound_s = 60.0 if timeout_s is None else timeout_s
         return await client.plugins.wait(name, "ready", generation=made.generation, timeout_s=bound_s)
 
-    told(url, PLUGIN, name, act, shape, done="created", is_waiting=is_waiting)
+    with bodies.placed(said):
+        told(url, PLUGIN, name, act, shape, done="created", is_waiting=is_waiting)
 
 
 @plugins.command()

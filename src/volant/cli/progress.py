@@ -11,6 +11,8 @@ from contextlib import contextmanager
 
 import click
 
+from volant.cli.terminal import is_drawn_on
+
 Progress = Callable[[str, int, int | None], None]
 """`progress(what, done, total)`; both counted in the same unit, total None while it is not known."""
 
@@ -18,7 +20,7 @@ Progress = Callable[[str, int, int | None], None]
 @contextmanager
 def shown_progress() -> Iterator[Progress]:
     """What to hand to something that takes longer than a second. The bar is gone when the block ends."""
-    if not sys.stderr.isatty():
+    if not is_drawn_on(sys.stderr):
         yield _lines()
         return
     from rich.console import Console

@@ -15,7 +15,6 @@ from volant.cli.terminal import plain
 from volant.model.meta import is_name
 
 if TYPE_CHECKING:
-    from volant.client import ApiError
     from volant.manifests import Flaw, Reading, Said
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -28,6 +27,8 @@ HINTS = {
     "object_owned": "Change the deployment instead, or give the object another name.",
     "set_conflict": "--force moves it into this set.",
     "plan_changed": "`volant plan` makes another one.",
+    "set_reverted": "It was taken back: {message}. Change the files, or try the same once more with --retry.",
+    "template_reverted": "Change the files, or try the same once more with --retry.",
     "prune_unconfirmed": "If that is meant, say --confirm-delete {deletes}. `volant diff --prune` shows which.",
 }
 
@@ -99,12 +100,12 @@ def refuse(flaws: Sequence[Flaw]) -> None:
 def placed(said: Sequence[Said]) -> Iterator[None]:
     """What the daemon refuses of these objects, at the lines where they stand."""
     from volant.client import ApiError
-    from volant.manifests import server_flaws
+    from volant.manifests import in_the_way, server_flaws
 
     try:
         yield
     except ApiError as error:
-        mistakes, troubles = server_flaws(said, error.fields), server_flaws(said, _in_the_way(error))
+        mistakes, troubles = server_flaws(said, error.fields), server_flaws(said, in_the_way(error.details))
         hint = HINTS.get(error.code, "").format_map({"deletes": "N", **error.details})
         if mistakes:
             text = _listed(mistakes)
@@ -117,25 +118,6 @@ def placed(said: Sequence[Said]) -> Iterator[None]:
         else:
             raise
         raise Ended(text, status_of(error)) from error
-
-
-def _in_the_way(error: ApiError) -> Iterator[dict[str, str]]:
-    """What the daemon says of single objects that can be no part of this now, field by field where it says fields."""
-    found = error.details.get("objects")
-    for one in found if isinstance(found, list) else ():
-        conflicts = one.get("details", {}).get("conflicts") or []
-        for clash in conflicts:
-            said = f"{', '.join(clash['owners'])} says {clash['live']!r}, not {clash['wanted']!r}"
-            yield {"path": f"{one['path']}{_pointer(clash['path'])}", "message": said}
-        if not conflicts:
-            yield {"path": one["path"], "message": one["error"]}
-
-
-def _pointer(dotted: str) -> str:
-    first, *rest = dotted.split(".")
-    if first in ("labels", "annotations"):  # There are dots in their keys.
-        return f"/metadata/{first}/{'.'.join(rest)}"
-    return "/spec/" + "/".join([first, *rest])
 
 
 def _read(paths: Sequence[str]) -> Reading:

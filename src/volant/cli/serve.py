@@ -39,6 +39,12 @@ from volant import config, telemetry
 @click.option("--event-keep", metavar="N", help="Events kept at most (200000).")
 @click.option("--event-keep-days", metavar="DAYS", help="Days that events are kept (7).")
 @click.option("--database-alarm-mb", metavar="MB", help="Say so when the database is larger than this (4096).")
+@click.option(
+    "--sync",
+    metavar="WORDS",
+    multiple=True,
+    help="A set kept as files say it: 'set=NAME dir=DIR' or 'set=NAME git=URL branch=NAME path=DIR prune'.",
+)
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error (info).")
 @click.option("--log-format", metavar="FORMAT", help="auto, json or text (auto: text on a terminal).")
 @click.option("--config", metavar="FILE.toml", help="Settings from a file; flags and VOLANT_* variables beat it.")

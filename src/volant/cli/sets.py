@@ -1,15 +1,19 @@
-"""`volant sets`: what was applied together, and what was pruned of it."""
+"""`volant sets`: what was applied together, what became of it, and what was pruned of it."""
 
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from volant.cli.options import output, reaching
+from volant.cli.options import atomic, output, reaching
 from volant.cli.planned import lines, named
 from volant.cli.shapes import document
 from volant.cli.terminal import columns, is_coloured
+
+if TYPE_CHECKING:
+    from volant.model.apply.outcome import SetRevisionView, SetView
 
 
 @click.group()
@@ -18,7 +22,7 @@ def sets() -> None:
 
 
 @sets.command("list")
-@output("table", "json", "yaml", "name", default="table")
+@output(default="table")
 @reaching
 def list_(shape: str, url: str) -> None:
     """List the sets."""
@@ -33,9 +37,16 @@ def list_(shape: str, url: str) -> None:
         for one in found:
             click.echo(one.name)
     else:
-        rows = [[one.name, len(one.objects), len(one.pruned)] for one in found]
-        for line in columns(["NAME", "OBJECTS", "RESTORABLE"], rows, coloured=is_coloured(sys.stdout)):
+        heads = ["NAME", "OBJECTS", "RESTORABLE", "STATE", *(["REVISION", "MEMBERS"] if shape == "wide" else [])]
+        rows = [_listed(one, is_wide=shape == "wide") for one in found]
+        for line in columns(heads, rows, coloured=is_coloured(sys.stdout)):
             click.echo(line)
+
+
+def _listed(one: SetView, *, is_wide: bool) -> list[object]:
+    narrow = [one.name, len(one.objects), len(one.pruned), one.state or ""]
+    members = ",".join(named(member.kind, member.name) for member in one.objects)
+    return [*narrow, one.revision or "", members] if is_wide else narrow
 
 
 @sets.command("get")
@@ -61,6 +72,59 @@ def get(name: str, shape: str, url: str) -> None:
         [named(one.kind, one.name), f"pruned, restorable until {one.restorable_until}", ""] for one in found.pruned
     ]
     for line in columns(["OBJECT", "PRUNED", "UID"], rows, coloured=is_coloured(sys.stdout)):
+        click.echo(line)
+    if found.revisions:
+        click.echo()
+        head = ["REVISION", "STATE", "APPLIED", "MANAGER", "OBJECTS", "WHY"]
+        for line in columns(head, [_row(one) for one in found.revisions], coloured=is_coloured(sys.stdout)):
+            click.echo(line)
+
+
+def _row(one: SetRevisionView) -> list[object]:
+    until = f"healthy until {one.deadline}, or it goes back" if one.state == "progressing" and one.deadline else ""
+    return [one.number, one.state, one.applied_at, one.manager, one.objects, one.message or until]
+
+
+@sets.command("rollback")
+@click.argument("name", metavar="NAME")
+@click.option("--to", "number", type=click.IntRange(min=1), metavar="REVISION", help="The last healthy, unless said.")
+@click.option("--confirm-delete", type=click.IntRange(min=0), metavar="N", help="That N objects go is meant.")
+@click.option("--force", is_flag=True, help="Take over fields and objects of other managers and sets.")
+@atomic
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@output("text", "json", "yaml", default="text")
+@reaching
+def rollback(  # noqa: PLR0913  one parameter an option
+    name: str,
+    number: int | None,
+    confirm_delete: int | None,
+    shape: str,
+    url: str,
+    *,
+    deadline_s: float | None,
+    force: bool,
+    is_atomic: bool,
+    dry_run: bool,
+) -> None:
+    """Apply a set once more as it was said for an earlier revision."""
+    from volant.client import Client
+    from volant.client.applying import roll_back_set
+
+    call = roll_back_set(
+        name,
+        number,
+        dry_run=dry_run,
+        force=force,
+        confirm_delete=confirm_delete,
+        atomic=is_atomic,
+        deadline_s=deadline_s,
+    )
+    with Client(url) as client:
+        view = client.send(call)
+    if shape in ("json", "yaml"):
+        document(view, shape)
+        return
+    for line in lines(view, coloured=is_coloured(sys.stdout)):
         click.echo(line)
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from volant.cli.terminal import columns, is_coloured
 from volant.clock import SystemClock
-from volant.model.views import DeploymentView, PluginView, VMView
+
+if TYPE_CHECKING:
+    from volant.model.views import PluginView, VMView
 
 Column = tuple[str, Callable[[Any], object]]
 
@@ -42,8 +44,8 @@ def _condition(view: PluginView, name: str) -> str:
     return next((one.status for one in view.conditions if one.type == name), "unknown")
 
 
-TABLES: dict[type, tuple[list[Column], list[Column]]] = {
-    VMView: (
+TABLES: dict[str, tuple[list[Column], list[Column]]] = {
+    "VMView": (
         [
             ("NAME", lambda vm: vm.name),
             ("STATUS", _vm_word),
@@ -61,17 +63,23 @@ TABLES: dict[type, tuple[list[Column], list[Column]]] = {
             ("LABELS", _labels),
         ],
     ),
-    DeploymentView: (
+    "DeploymentView": (
         [
             ("NAME", lambda one: one.name),
             ("READY", lambda one: f"{one.ready_replicas}/{one.replicas}"),
+            ("UPDATED", lambda one: one.updated_replicas),
             ("STATUS", lambda one: one.status.phase),
             ("PLUGIN", lambda one: one.plugin),
             ("AGE", _age),
         ],
-        [("VMS", lambda one: ",".join(one.vms)), ("LABELS", _labels)],
+        [
+            ("ROLLOUT", lambda one: one.rollout),
+            ("REVISION", lambda one: one.template_revision),
+            ("VMS", lambda one: ",".join(one.vms)),
+            ("LABELS", _labels),
+        ],
     ),
-    PluginView: (
+    "PluginView": (
         [
             ("NAME", lambda one: one.name),
             ("VERSION", lambda one: one.version),
@@ -88,11 +96,12 @@ TABLES: dict[type, tuple[list[Column], list[Column]]] = {
         ],
     ),
 }
+"""View -> what is shown of it, and what more where it is wide. By name: most views are not loaded for one list."""
 
 
 def table(views: Sequence[Any], view: type, *, is_wide: bool = False, coloured: bool = False) -> list[str]:
     """The lines of a table, its heads first."""
-    narrow, more = TABLES[view]
+    narrow, more = TABLES[view.__name__]
     chosen = narrow + more if is_wide else narrow
     rows = [[value(one) for _, value in chosen] for one in views]
     return columns([head for head, _ in chosen], rows, coloured=coloured)

@@ -13,9 +13,10 @@ from typing import IO, Any
 import click
 
 COLOURS = {
-    **dict.fromkeys(("running", "ready", "healthy", "available", "ok", "true"), "green"),
-    **dict.fromkeys(("error", "degraded", "unhealthy", "failed"), "red"),
-    **dict.fromkeys(("starting", "restarting", "stopping", "pending", "scaling", "deleting", "warning"), "yellow"),
+    **dict.fromkeys(("running", "ready", "healthy", "available", "ok", "true", "synced"), "green"),
+    **dict.fromkeys(("error", "degraded", "unhealthy", "failed", "failing"), "red"),
+    **dict.fromkeys(("starting", "restarting", "stopping", "pending", "scaling", "deleting"), "yellow"),
+    **dict.fromkeys(("warning", "out_of_sync"), "yellow"),
 }
 
 
@@ -28,6 +29,12 @@ def is_coloured(stream: IO[Any]) -> bool:
     """Whether people look at it who want colours: a terminal, and neither NO_COLOR nor a dumb one."""
     environ = os.environ  # noqa: TID251  the command line is where it enters
     return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+def is_drawn_on(stream: IO[Any]) -> bool:
+    """Whether lines can be drawn anew there: it is a terminal, and one that knows how to go up a line."""
+    environ = os.environ  # noqa: TID251  the command line is where it enters
+    return stream.isatty() and environ.get("TERM") != "dumb"
 
 
 def columns(heads: Sequence[str], rows: Sequence[Sequence[object]], *, coloured: bool = False) -> list[str]:

@@ -45,7 +45,7 @@ def listing(noun: Noun, *, sorts: tuple[str, ...], filters: tuple[str, ...] = ()
     added = [
         options.output(default="table"),
         options.selector,
-        click.option("-w", "--watch", "is_watching", is_flag=True, help="Go on showing what changes, until Ctrl-C."),
+        options.watched,
         click.option("-q", "--query", "q", metavar="TEXT", help="Those with this in their name."),
         click.option("--sort", type=click.Choice(sorts), help="What to sort by (created_at)."),
         click.option("--order", type=click.Choice(["asc", "desc"]), help="The direction of --sort."),
@@ -58,10 +58,15 @@ def getting(noun: Noun) -> click.Command:
     """`get`: one or several by name."""
 
     @options.reaching
-    def run(url: str, names: tuple[str, ...], shape: str) -> None:
+    def run(url: str, names: tuple[str, ...], shape: str, *, is_watching: bool) -> None:
         from volant.cli.shapes import show, show_one
         from volant.client import Client
 
+        if is_watching:
+            from volant.cli.watching import watch_named
+
+            watch_named(url, noun, shape, names)
+            return
         with Client(url) as client:
             found = [noun.of(client).get(name) for name in names]
         if len(found) == 1:
@@ -69,7 +74,12 @@ def getting(noun: Noun) -> click.Command:
         else:
             show(found, noun.view, shape)
 
-    return _command("get", f"Show {_many(noun)}.", run, [options.names(noun.plural), options.output(default="table")])
+    return _command(
+        "get",
+        f"Show {_many(noun)}.",
+        run,
+        [options.names(noun.plural), options.output(default="table"), options.watched],
+    )
 
 
 def deleting(noun: Noun, *, can_force: bool = False) -> click.Command:
@@ -124,14 +134,13 @@ def many(
     act: Callable[[AsyncClient, str], Any],
     *,
     ignored: int | None = None,
+    is_shown: bool = False,
 ) -> None:
     """Do it to each, at most so many at once, and say a line of each in their order.
 
-    What goes wrong with one does not keep the others; the exit status is the worst.
+    What goes wrong with one does not keep the others; the exit status is the worst. `is_shown`: with progress.
     """
-    import asyncio
-
-    ends = asyncio.run(_each(url, names, act))
+    ends = _ends(url, names, act) if not is_shown else _with_progress(url, noun, names, act)
     worst = 0
     for name, end in zip(names, ends, strict=True):
         if isinstance(end, str):
@@ -143,15 +152,45 @@ def many(
         raise SystemExit(worst)
 
 
-async def _each(url: str, names: list[str], act: Callable[[AsyncClient, str], Any]) -> list[str | Ended]:
+def _ends(url: str, names: list[str], act: Callable[[AsyncClient, str], Any]) -> list[str | Ended]:
+    """How each ended."""
+    if len(names) != 1:
+        import asyncio
+
+        return asyncio.run(_alone(url, names, act))
+    from volant.cli import at_once
+    from volant.cli.ending import explained
+
+    try:
+        with explained(url):
+            return [at_once.done(url, lambda client: act(client, names[0]))]
+    except Ended as error:
+        return [error]
+
+
+def _with_progress(url: str, noun: Noun, names: list[str], act: Callable[[AsyncClient, str], Any]) -> list[str | Ended]:
+    from volant.cli.waiting import run_with_progress
+
+    return run_with_progress(url, lambda client: _each(client, url, names, act), kinds=(noun.kind,), names=tuple(names))
+
+
+async def _alone(url: str, names: list[str], act: Callable[[AsyncClient, str], Any]) -> list[str | Ended]:
+    from volant.client import AsyncClient
+
+    async with AsyncClient(url) as client:
+        return await _each(client, url, names, act)
+
+
+async def _each(
+    client: AsyncClient, url: str, names: list[str], act: Callable[[AsyncClient, str], Any]
+) -> list[str | Ended]:
     import asyncio
 
     from volant.cli.ending import explained
-    from volant.client import AsyncClient
 
     gate = asyncio.Semaphore(AT_ONCE)
 
-    async def one(client: AsyncClient, name: str) -> str | Ended:
+    async def one(name: str) -> str | Ended:
         try:
             async with gate:
                 with explained(url):
@@ -160,8 +199,8 @@ async def _each(url: str, names: list[str], act: Callable[[AsyncClient, str], An
             return error
         return said
 
-    async with AsyncClient(url) as client, asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(one(client, name)) for name in names]
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(one(name)) for name in names]
     return [task.result() for task in running]
 
 
@@ -177,26 +216,20 @@ def told(
     **watched: Any,
 ) -> None:
     """Do it, with progress when it is waited for, and print a sentence, or the object in that shape."""
-    import asyncio
-
-    from volant.cli.shapes import show_one
-    from volant.cli.waiting import run_with_progress
-
     if is_waiting:
+        from volant.cli.waiting import run_with_progress
+
         found = run_with_progress(url, act, **(watched or {"kinds": (noun.kind,), "names": (name,)}))
     else:
-        found = asyncio.run(_alone(url, act))
+        from volant.cli import at_once
+
+        found = at_once.done(url, act)
     if shape:
+        from volant.cli.shapes import show_one
+
         show_one(found, shape)
     else:
         click.echo(f"{noun.word} {plain(name)} {done}{f', {noun.ready}' if is_waiting else ''}")
-
-
-async def _alone(url: str, act: Callable[[AsyncClient], Any]) -> Any:
-    from volant.client import AsyncClient
-
-    async with AsyncClient(url) as client:
-        return await act(client)
 
 
 def _command(name: str, text: str, run: Callable[..., Any], added: list[Any]) -> click.Command:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -33,7 +32,11 @@ def config_get(url: str, name: str, shape: str) -> None:
 @click.argument("changes", nargs=-1, metavar="PATH=VALUE...")
 @click.option("--unset", multiple=True, metavar="PATH", help="Back to what the plugin says; repeat.")
 @click.option(
-    "-f", "--filename", "file", metavar="FILE", help="A merge patch as JSON; - is standard input. PATHs beat it."
+    "-f",
+    "--filename",
+    "file",
+    metavar="FILE",
+    help="A merge patch, YAML or JSON; - is standard input. PATHs beat it.",
 )
 @options.output("yaml", "json", text="Print the whole config instead of a sentence.")
 @options.reaching
@@ -48,8 +51,9 @@ def config_set(
     from volant.cli.shapes import document
     from volant.client import Client
 
-    patch = _patch(changes, unset, bodies.document(file) if file else {})
-    with Client(url) as client:
+    said = bodies.read(file) if file else None
+    patch = bodies.patch_of(changes, unset, said.value if said else {}, _is_text)
+    with Client(url) as client, bodies.placed(said):
         found = client.vms.patch_config(name, patch)
     if shape:
         document(found, shape)
@@ -89,33 +93,10 @@ def _changed(changes: dict[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
+    import json
+
     return "nothing" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
-def _patch(changes: tuple[str, ...], unset: tuple[str, ...], patch: dict[str, Any]) -> dict[str, Any]:
-    for path, text in bodies.pairs(changes, "a change").items():
-        _put(patch, path, _parsed(path, text))
-    for path in unset:
-        _put(patch, path, None)
-    if not patch:
-        raise click.UsageError("say what to change: PATH=VALUE, --unset PATH or -f FILE.")
-    return patch
-
-
-def _put(patch: dict[str, Any], path: str, value: Any) -> None:
-    *steps, last = path.split(".")
-    for step in steps:
-        inner = patch.setdefault(step, {})
-        if not isinstance(inner, dict):
-            raise click.UsageError(f"{path} is said twice, once as a part of itself.")
-        patch = inner
-    patch[last] = value
-
-
-def _parsed(path: str, text: str) -> Any:
-    if path.partition(".")[0] in ("env", "cloud_init"):
-        return {"true": True, "false": False}.get(text, text) if path == "cloud_init.enabled" else text
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+def _is_text(path: str) -> bool:
+    return path.partition(".")[0] in ("env", "cloud_init") and path != "cloud_init.enabled"

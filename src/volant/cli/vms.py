@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from volant.cli import bodies, options, verbs
+from volant.cli import bodies, edit, options, verbs
 from volant.cli.nouns import VM
 from volant.cli.verbs import told
 from volant.cli.vm_config import config
@@ -30,6 +29,7 @@ vms.add_command(
 )
 vms.add_command(verbs.getting(VM))
 vms.add_command(verbs.deleting(VM, can_force=True))
+vms.add_command(edit.editing(VM))
 vms.add_command(config)
 
 
@@ -37,7 +37,7 @@ vms.add_command(config)
 @click.argument("name", required=False)
 @click.option("--plugin", metavar="NAME", shell_complete=options.completed("plugins"), help="What it is made of.")
 @click.option(
-    "-f", "--filename", "file", metavar="FILE", help="The whole of it as JSON; - is standard input. Options beat it."
+    "-f", "--filename", "file", metavar="FILE", help="All of it as YAML or JSON; - is standard input. Options beat it."
 )
 @click.option("--vcpu", type=click.IntRange(1, 64), help="Virtual CPUs.")
 @click.option("--memory", "memory_mb", type=click.IntRange(32), metavar="MB", help="Memory in MiB.")
@@ -45,7 +45,7 @@ vms.add_command(config)
 @click.option("--label", multiple=True, metavar="NAME=VALUE", help="A label; repeat.")
 @click.option("--network", metavar="MODE", help="user, bridge, dhcp or none.")
 @click.option("--publish", multiple=True, metavar="HOST:GUEST", help="A TCP port of the guest on the host; repeat.")
-@click.option("--cloud-init", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Its user data.")
+@click.option("--cloud-init", metavar="FILE", type=click.File(encoding="utf-8"), help="Its user data.")
 @click.option("--restart-policy", type=click.Choice(["always", "on_failure", "never"]), help="When its guest ends.")
 @click.option("--grace", "grace_s", type=options.Duration(), help="What its guest gets to shut down (30s).")
 @options.waiting(default=False, what="ready")
@@ -56,8 +56,9 @@ def create(url: str, shape: str | None, *, is_waiting: bool, timeout_s: float | 
     network: dict[str, Any] = {"mode": said["network"]} if said["network"] else {}
     if said["publish"]:
         network["publish"] = [_published(word) for word in said["publish"]]
-    text = said["cloud_init"].read_text(encoding="utf-8") if said["cloud_init"] else None
-    body = bodies.body_of(said, ("name", "plugin", "restart_policy", "grace_s"), network=network, cloud_init=text)
+    text = said["cloud_init"].read() if said["cloud_init"] else None
+    file, fields = bodies.spoken(said["file"]), ("name", "plugin", "restart_policy", "grace_s")
+    body = bodies.body_of(said, fields, file.value if file else None, network=network, cloud_init=text)
 
     async def act(client: AsyncClient) -> Any:
         made = await client.vms.create(body)
@@ -65,7 +66,8 @@ def create(url: str, shape: str | None, *, is_waiting: bool, timeout_s: float | 
             return made
         return await client.vms.wait(made.name, "ready", generation=made.generation, timeout_s=timeout_s or 60.0)
 
-    told(url, VM, body["name"], act, shape, done="created", is_waiting=is_waiting)
+    with bodies.placed(file):
+        told(url, VM, body["name"], act, shape, done="created", is_waiting=is_waiting)
 
 
 @vms.command()
@@ -119,4 +121,4 @@ def _turned(url: str, names: tuple[str, ...], verb: str, *, is_waiting: bool, ti
             return "ready"
         return str(vm.status)
 
-    verbs.many(url, VM, list(names), act)
+    verbs.many(url, VM, list(names), act, is_shown=is_waiting)

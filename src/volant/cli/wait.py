@@ -21,8 +21,8 @@ DEFAULTS = {"vm": "ready", "deployment": "available", "plugin": "ready"}
 @click.option(
     "--for",
     "state",
-    type=click.Choice(["available", "deleted", "exists", "ready", "running", "stopped"]),
-    help="What to wait for (a VM or plugin ready, a deployment available).",
+    type=click.Choice(["available", "complete", "deleted", "exists", "ready", "running", "stopped"]),
+    help="What to wait for (a VM or plugin ready, a deployment available; complete: its rollout).",
 )
 @click.option("--timeout", "timeout_s", type=options.Duration(), default="60s", show_default=True, help="How long.")
 @options.reaching

@@ -1,7 +1,7 @@
-"""Waiting with something to look at: a line for each VM, as it gets there.
+"""Waiting with something to look at: a line for each object, as it gets there.
 
     act (a write, a wait) ──────────────▶ its outcome
-    watch of the same objects ──▶ words ──▶ a live list on a terminal, a line a change elsewhere
+    watch of the same objects ──▶ Board ──▶ a live list on a terminal, a line a change elsewhere
 
 All of it goes to standard error, because standard output is for results. What is shown decides nothing: a watch that
 breaks is not missed.
@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import click
-import msgspec
 
-from volant.cli.terminal import COLOURS, is_coloured, plain
-from volant.client import AsyncClient, Change
+from volant.cli.board import Board, Row, Shown
+from volant.cli.terminal import COLOURS, is_coloured, is_drawn_on, plain
+from volant.client import AsyncClient
 from volant.clock import SystemClock
 from volant.errors import VolantError
 
@@ -29,54 +29,33 @@ FIRST_LOOK_S = 0.5
 """How long the first look may hold up what is to be done."""
 
 Act = Callable[[AsyncClient], Awaitable[T]]
+Show = Callable[[Row], None]
+"""Called with each row that is another than before."""
 
 
-class Words:
-    """What is known of each object, in one word or two."""
+def run_with_progress(
+    url: str, act: Act[T], *, shown: Shown | None = None, news: Shown | None = None, **filters: Any
+) -> T:
+    """The outcome of `act`, with those objects shown meanwhile that `shown` and the filters choose.
 
-    def __init__(self) -> None:
-        self.said: dict[str, str] = {}
-        self._known: dict[str, dict[str, Any]] = {}
-
-    def take(self, change: Change) -> str | None:
-        """The name of the object of which there is something new to say."""
-        if change.object is not None:
-            kind, name = change.type.partition(".")[0], change.object.name
-            self._known[name] = _of_view(kind, change.object)
-        elif change.event is not None:
-            name = change.event.name
-            new = msgspec.to_builtins(change.event.new) if change.event.new is not None else {}
-            self._known.setdefault(name, {}).update(new)
-            if change.type.endswith((".deleted", ".removed", ".deleting")):
-                self._known[name] = {"status": change.type.partition(".")[2]}
-            if change.type.endswith(".error"):
-                self._known[name]["why"] = change.event.message or change.event.reason
-        else:
-            return None
-        word = _word(self._known[name])
-        if not word or self.said.get(name) == word:
-            return None
-        self.said[name] = word
-        return name
+    What there is at the first look is told of those that `news` chooses. Raises what `act` raises.
+    """
+    return asyncio.run(_run(url, act, Board(shown, news), filters))
 
 
-def run_with_progress(url: str, act: Act[T], **filters: Any) -> T:
-    """The outcome of `act`, with those objects shown meanwhile that the filters choose. Raises what `act` raises."""
-    return asyncio.run(_run(url, act, filters))
-
-
-async def _run(url: str, act: Act[T], filters: dict[str, Any]) -> T:
-    failure: VolantError | None = None
+async def _run(url: str, act: Act[T], board: Board, filters: dict[str, Any]) -> T:
+    failure: VolantError | click.ClickException | None = None
     found: list[T] = []
     async with AsyncClient(url) as client, asyncio.TaskGroup() as tasks:
         looked = asyncio.Event()
-        telling = tasks.create_task(_tell(client, filters, looked))
+        telling = tasks.create_task(_tell(client, board, filters, looked))
         try:
             # What is there before is not news, and what comes of it is.
             with suppress(TimeoutError):
-                await asyncio.wait_for(looked.wait(), FIRST_LOOK_S)
+                async with asyncio.timeout(FIRST_LOOK_S):  # because wait_for may swallow Ctrl-C
+                    await looked.wait()
             found.append(await act(client))
-        except VolantError as error:
+        except (VolantError, click.ClickException) as error:
             failure = error
         finally:
             telling.cancel()
@@ -85,69 +64,47 @@ async def _run(url: str, act: Act[T], filters: dict[str, Any]) -> T:
     return found[0]
 
 
-async def _tell(client: AsyncClient, filters: dict[str, Any], looked: asyncio.Event) -> None:
-    words = Words()
-    with suppress(VolantError), _screen(words) as say:
+async def _tell(client: AsyncClient, board: Board, filters: dict[str, Any], looked: asyncio.Event) -> None:
+    clock = SystemClock()
+    # OSError: nobody reads what is shown any more.
+    with suppress(VolantError, OSError), _screen(board, clock) as show:
         async for change in client.watch(**filters):
+            row = board.take(change, clock.monotonic())
+            if row is not None:
+                show(row)
             if change.type == "bookmark":
                 looked.set()
-            name = words.take(change)
-            if name is not None:
-                say(name, change.event is not None)
     looked.set()
 
 
 @contextmanager
-def _screen(words: Words) -> Iterator[Callable[[str, bool], None]]:
-    """What is called with each name of which there is something to say, and whether it is news."""
-    if not sys.stderr.isatty():
-        yield lambda name, is_news: _line(name, words.said[name]) if is_news else None
+def _screen(board: Board, clock: SystemClock) -> Iterator[Show]:
+    begun_s = clock.monotonic()
+    if not is_drawn_on(sys.stderr):
+        yield lambda row: _line(row, clock.monotonic() - begun_s) if row.is_news else None
         return
-    from rich.console import Console
-    from rich.live import Live
-    from rich.text import Text
+    from volant.cli.live import live
 
-    clock = SystemClock()
-    begun = clock.monotonic()
     coloured = is_coloured(sys.stderr)
 
-    def draw() -> Text:
-        lines = [f"waiting, {clock.monotonic() - begun:.0f} s"]
-        width = max(map(len, words.said), default=0)
-        for name, word in sorted(words.said.items()):
-            fg = COLOURS.get(word.partition(" ")[0].rstrip(":")) if coloured else None
-            lines.append(f"  {plain(name).ljust(width)}  {click.style(plain(word), fg=fg) if fg else plain(word)}")
-        return Text.from_ansi("\n".join(lines))
+    def draw(most: int) -> Sequence[str]:
+        now_s = clock.monotonic()
+        rows, more = board.rows(most - 2)
+        head = f"waiting, {now_s - begun_s:.0f} s"
+        return [head, *drawn(rows, now_s, coloured=coloured), *([f"  and {more} more"] if more else [])]
 
-    console = Console(stderr=True, no_color=not coloured, highlight=False)
-    with Live(get_renderable=draw, console=console, refresh_per_second=8, transient=True) as live:
-        yield lambda _, __: live.refresh()
+    with live(draw) as refresh:
+        yield lambda _row: refresh()
 
 
-def _line(name: str, word: str) -> None:
-    click.echo(f"{plain(name)}: {plain(word)}", err=True)
+def drawn(rows: Sequence[Row], now_s: float, *, coloured: bool) -> Iterator[str]:
+    """A line each: name, for how long it has been so, and how it is."""
+    width = max((len(plain(row.name)) for row in rows), default=0)
+    for row in rows:
+        fg = COLOURS.get(row.word.partition(" ")[0].rstrip(":,")) if coloured else None
+        word = click.style(plain(row.word), fg=fg) if fg else plain(row.word)
+        yield f"  {plain(row.name).ljust(width)}  {f'{max(0, now_s - row.since_s):.0f} s':>5}  {word}"
 
 
-def _of_view(kind: str, view: Any) -> dict[str, Any]:
-    conditions = {one.type: one.status == "true" for one in getattr(view, "conditions", ())}
-    if kind == "vm":
-        return {"status": view.status, "ready": conditions.get("ready", False)}
-    if kind == "deployment":
-        phase = view.status.phase
-        return {"phase": phase, "replicas": view.replicas, "ready_replicas": view.ready_replicas}
-    return {"ready": conditions.get("ready", False)}
-
-
-def _word(known: dict[str, Any]) -> str:
-    if "replicas" in known:
-        return f"{known.get('ready_replicas', 0)} of {known['replicas']} ready"
-    status = known.get("status")
-    if status is None:
-        return "ready" if known.get("ready") else f"not ready{_because(known)}"
-    if status == "running":
-        return "ready" if known.get("ready") else "running, not ready yet"
-    return f"{status}{_because(known)}"
-
-
-def _because(known: dict[str, Any]) -> str:
-    return f": {known['why']}" if known.get("why") else ""
+def _line(row: Row, after_s: float) -> None:
+    click.echo(f"{plain(row.name)}: {plain(row.word)} ({after_s:.0f} s)", err=True)

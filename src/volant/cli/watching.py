@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import click
@@ -16,25 +16,50 @@ import msgspec
 
 from volant.cli import shapes
 from volant.cli.nouns import Noun
-from volant.cli.terminal import is_coloured
-from volant.client import AsyncClient
+from volant.cli.terminal import is_coloured, is_drawn_on
+from volant.client import ApiError, AsyncClient, NoAnswer
 from volant.clock import SystemClock
 
 BETWEEN_S = 0.125
 """Lists are read no more often, however many events there are."""
 
 Draw = Callable[[Sequence[Any]], None]
+Read = Callable[[AsyncClient], Awaitable[Sequence[Any]]]
+"""Asks for what is shown."""
 
 
 def watch(url: str, noun: Noun, shape: str, filters: dict[str, Any]) -> None:
     """Until Ctrl-C."""
-    if sys.stdout.isatty() and shape in ("table", "wide"):
-        _on_terminal(url, noun, shape, filters)
+    _shown(url, noun, shape, lambda client: noun.of(client).list(**filters))
+
+
+def watch_named(url: str, noun: Noun, shape: str, names: Sequence[str]) -> None:
+    """The same of these objects. All have to be there at first; one that goes is shown as gone."""
+    is_first = True
+
+    async def read(client: AsyncClient) -> Sequence[Any]:
+        nonlocal is_first
+        found = []
+        for name in names:
+            try:
+                found.append(await noun.of(client).get(name))
+            except ApiError as error:
+                if is_first or error.status != 404:
+                    raise
+        is_first = False
+        return found
+
+    _shown(url, noun, shape, read)
+
+
+def _shown(url: str, noun: Noun, shape: str, read: Read) -> None:
+    if is_drawn_on(sys.stdout) and shape in ("table", "wide"):
+        _on_terminal(url, noun, shape, read)
     else:
-        asyncio.run(_follow(url, noun, filters, Lines(noun, shape)))
+        asyncio.run(_follow(url, noun, read, Lines(noun, shape)))
 
 
-def _on_terminal(url: str, noun: Noun, shape: str, filters: dict[str, Any]) -> None:
+def _on_terminal(url: str, noun: Noun, shape: str, read: Read) -> None:
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
@@ -53,7 +78,7 @@ def _on_terminal(url: str, noun: Noun, shape: str, filters: dict[str, Any]) -> N
             seen[0] = found
             live.refresh()
 
-        asyncio.run(_follow(url, noun, filters, draw))
+        asyncio.run(_follow(url, noun, read, draw))
 
 
 class Lines:
@@ -92,21 +117,33 @@ class Lines:
         sys.stdout.flush()
 
 
-async def _follow(url: str, noun: Noun, filters: dict[str, Any], draw: Draw) -> None:
+async def _follow(url: str, noun: Noun, read: Read, draw: Draw) -> None:
     """List after every change. The first list is read before anything is waited for, so that its errors are told."""
+    async with AsyncClient(url) as client:
+        draw(await read(client))
+        try:
+            await _draw_changes(client, noun, read, draw)
+        except BaseExceptionGroup as group:  # What ended it has a meaning of its own: nobody reads, the daemon refuses.
+            raise _first(group) from None
+
+
+async def _draw_changes(client: AsyncClient, noun: Noun, read: Read, draw: Draw) -> None:
     changed = asyncio.Event()
     clock = SystemClock()
-    async with AsyncClient(url) as client:
-        draw(await noun.of(client).list(**filters))
-        async with asyncio.TaskGroup() as tasks:
-            # Replicas count in what is shown of a deployment.
-            kinds = (noun.kind, "VM") if noun.kind == "Deployment" else (noun.kind,)
-            tasks.create_task(_listen(client, kinds, changed))
-            while True:
-                await changed.wait()
-                changed.clear()
-                draw(await _patiently(client, noun, filters))
-                await clock.sleep(BETWEEN_S)
+    async with asyncio.TaskGroup() as tasks:
+        # Replicas count in what is shown of a deployment.
+        kinds = (noun.kind, "VM") if noun.kind == "Deployment" else (noun.kind,)
+        tasks.create_task(_listen(client, kinds, changed))
+        while True:
+            await changed.wait()
+            changed.clear()
+            draw(await _patiently(client, read))
+            await clock.sleep(BETWEEN_S)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    one = group.exceptions[0]
+    return _first(one) if isinstance(one, BaseExceptionGroup) else one
 
 
 async def _listen(client: AsyncClient, kinds: tuple[str, ...], changed: asyncio.Event) -> None:
@@ -115,14 +152,10 @@ async def _listen(client: AsyncClient, kinds: tuple[str, ...], changed: asyncio.
             changed.set()
 
 
-async def _patiently(client: AsyncClient, noun: Noun, filters: dict[str, Any]) -> Sequence[Any]:
-    """The list, however long the daemon is away."""
-    from volant.client import NoAnswer
-
+async def _patiently(client: AsyncClient, read: Read) -> Sequence[Any]:
+    """What is shown, however long the daemon is away."""
     while True:
         try:
-            found: Sequence[Any] = await noun.of(client).list(**filters)
+            return await read(client)
         except NoAnswer:
             await SystemClock().sleep(1.0)
-        else:
-            return found

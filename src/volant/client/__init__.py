@@ -13,9 +13,25 @@ What is sent and how answers are read is described once, without I/O; the two cl
 Deliberately absent: a cache, a thread, and anything that reads the environment.
 """
 
-from volant.client.aio import AsyncClient
-from volant.client.blocking import Client
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from volant.client.failures import ApiError, NoAnswer, NotReached
-from volant.client.following import Change
+
+if TYPE_CHECKING:
+    from volant.client.aio import AsyncClient
+    from volant.client.blocking import Client
+    from volant.client.following import Change
 
 __all__ = ["ApiError", "AsyncClient", "Change", "Client", "NoAnswer", "NotReached"]
+
+
+HOMES = {"AsyncClient": "aio", "Client": "blocking", "Change": "following"}
+
+
+def __getattr__(name: str) -> object:
+    """Each client is imported when it is first asked for: who blocks needs no event loop."""
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(import_module(f"{__name__}.{HOMES[name]}"), name)
+    return found

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-
-import httpx2
+from typing import Any
 
 from volant.client.call import Call
 from volant.client.failures import NoAnswer
@@ -28,15 +27,14 @@ def needs_tls(url: str) -> bool:
     return url.startswith("https:")
 
 
-def patience(call: Call[object] | None, timeout_s: float) -> httpx2.Timeout:
+def patience_s(call: Call[Any], timeout_s: float) -> float:
     """How long to wait for the answer to this call."""
-    bound_s = timeout_s if call is None or call.bound_s is None else max(timeout_s, call.bound_s)
-    return httpx2.Timeout(timeout_s, read=bound_s)
+    return timeout_s if call.bound_s is None else max(timeout_s, call.bound_s)
 
 
-def silence(url: str, error: Exception) -> NoAnswer:
-    """What is said of a daemon that did not answer."""
-    if isinstance(error, httpx2.ConnectError):
+def silence(url: str, error: Exception, *, is_reached: bool) -> NoAnswer:
+    """What is said of a daemon that did not answer, or could not even be asked."""
+    if not is_reached:
         return NoAnswer(f"cannot reach the daemon at {url}: {error}")
     said = str(error) or type(error).__name__
     return NoAnswer(f"cannot get an answer of the daemon at {url}: {said}")

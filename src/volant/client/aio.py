@@ -11,20 +11,26 @@ proxy, no variable of the environment and no redirect changes that.
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import aclosing
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
-
-import httpx2
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from volant.client import operations as op
-from volant.client.address import REPEATS, checked, needs_tls, patience, silence
-from volant.client.call import Answer, Call, Page, outcome
+from volant.client import rolling
+from volant.client.address import REPEATS
+from volant.client.aio_sender import Sender
+from volant.client.call import Call, Page
 from volant.client.failures import ApiError, NoAnswer
-from volant.client.following import SILENCE_S, Change, Filters, Pauses, Wait, Watch
+from volant.client.following import Change, Filters, Pauses, Watch, moves_endpoints
 from volant.clock import Clock, SystemClock, UidFactory, random_uid
+from volant.model.apply.outcome import ApplyView, SetView
 from volant.model.event import PastEvent
-from volant.model.views import DeploymentView, PluginView, SystemInfo, VMView, WhyView
+from volant.model.views import DeploymentView, EndpointsView, PluginView, SyncView, SystemInfo, VMView, WhyView
+
+if TYPE_CHECKING:
+    from volant.client.applying import Terms
+    from volant.client.consoles import Console
+    from volant.model.timeline import PlanView
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -33,95 +39,6 @@ P = ParamSpec("P")
 
 def _chance() -> random.Random:
     return random.Random()  # noqa: S311  pauses need no secrets
-
-
-class Sender:
-    """Sends calls."""
-
-    def __init__(
-        self, url: str, timeout_s: float, repeats: int, clock: Clock, rng: random.Random, uids: UidFactory
-    ) -> None:
-        self.url = checked(url)
-        self.clock, self.rng = clock, rng
-        self._timeout_s, self._repeats, self._uids = timeout_s, repeats, uids
-        self.http = httpx2.AsyncClient(
-            base_url=self.url, trust_env=False, timeout=timeout_s, verify=needs_tls(self.url)
-        )
-
-    async def send(self, call: Call[T]) -> T:
-        """The outcome of a call. Raises ApiError, NoAnswer, NotReached."""
-        call = call.with_key(self._uids)
-        pauses = Pauses(self.rng)
-        for _ in range(self._repeats):
-            try:
-                return outcome(call, await self._once(call))
-            except (NoAnswer, ApiError) as error:
-                if not call.may_repeat(error):
-                    raise
-            await self.clock.sleep(pauses.next_s())
-        return outcome(call, await self._once(call))
-
-    async def every(self, first: Call[Page[T]]) -> list[T]:
-        """All of a list. It begins again when the daemon no longer knows how it was to go on."""
-        for _ in range(REPEATS):
-            try:
-                return await self._walk(first)
-            except ApiError as error:
-                if error.code != "page_expired":
-                    raise
-        return await self._walk(first)
-
-    async def reach(self, ask: Callable[[int | None, float], Call[T]], generation: int | None, timeout_s: float) -> T:
-        """Wait in slices. `ask` makes the call of one."""
-        wait = Wait(self.rng, timeout_s, generation, self.clock.monotonic())
-        while True:
-            call = ask(wait.generation, wait.slice_s(self.clock.monotonic()))
-            try:
-                return outcome(call, await self._once(call))
-            except (NoAnswer, ApiError) as error:
-                await self.clock.sleep(wait.failed(error, self.clock.monotonic()))
-
-    async def stream(self, watch: Watch) -> AsyncGenerator[Change, None]:
-        """What one connection of a watch tells."""
-        limits = httpx2.Timeout(self._timeout_s, read=SILENCE_S)
-        headers = watch.begin()
-        try:
-            async with self.http.sse(watch.path, params=watch.query, headers=headers, timeout=limits) as source:
-                if not source.response.is_success:
-                    body = await source.response.aread()
-                    outcome(_STREAM, Answer(source.response.status_code, source.response.headers, body))
-                async for frame in source:
-                    change = watch.take(frame.event, frame.id, frame.data)
-                    if change is not None:
-                        yield change
-        except httpx2.HTTPError as error:
-            raise silence(self.url, error) from error
-
-    async def _walk(self, first: Call[Page[T]]) -> list[T]:
-        page = await self.send(first)
-        items = page.items
-        while page.following is not None:
-            page = await self.send(Call(method="GET", path=page.following, read=first.read))
-            items += page.items
-        return items
-
-    async def _once(self, call: Call[Any]) -> Answer:
-        limits = patience(call, self._timeout_s)
-        try:
-            answer = await self.http.request(
-                call.method,
-                call.path,
-                params=call.query or None,
-                content=call.body,
-                headers=call.headers,
-                timeout=limits,
-            )
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise silence(self.url, error) from error
-        return Answer(answer.status_code, answer.headers, answer.content)
-
-
-_STREAM: Call[None] = Call(method="GET", path=Watch.path, read=lambda _: None)
 
 
 class Resource(Generic[V]):
@@ -176,6 +93,7 @@ class VMs(Resource[VMView]):
     list = _lists(op.list_vms)
     get = _sends(op.get_vm)
     create = _sends(op.create_vm)
+    put = _sends(rolling.put_vm)
     delete = _sends(op.delete_vm)
     start = _sends(op.start_vm)
     stop = _sends(op.stop_vm)
@@ -183,6 +101,22 @@ class VMs(Resource[VMView]):
     get_config = _sends(op.get_config)
     patch_config = _sends(op.patch_config)
     config_history = _sends(op.config_history)
+    logs = _sends(op.logs)
+
+    def follow_logs(self, name: str, *, tail: int | None = None) -> AsyncGenerator[str, None]:
+        """What its guest has said, or the last so many lines, and what it says, until the VM is deleted.
+
+        It ends as well when the daemon stops. ApiError, NoAnswer when it begins or breaks.
+        """
+        from volant.client.consoles import followed
+
+        return followed(self._sender.http, self._sender.url, op.follow_logs(name, tail=tail), self._sender.timeout_s)
+
+    def console(self, name: str, *, force: bool = False) -> AbstractAsyncContextManager[Console]:
+        """Be on its guest's serial console: `read` and `write`. ApiError `console_in_use` unless `force` takes it."""
+        from volant.client.consoles import attached
+
+        return attached(self._sender.url, name, force=force, timeout_s=self._sender.timeout_s)
 
 
 class Deployments(Resource[DeploymentView]):
@@ -195,6 +129,14 @@ class Deployments(Resource[DeploymentView]):
     create = _sends(op.create_deployment)
     delete = _sends(op.delete_deployment)
     scale = _sends(op.scale_deployment)
+    patch = _sends(rolling.patch_deployment)
+    put = _sends(rolling.put_deployment)
+    revisions = _sends(rolling.list_revisions)
+    rollback = _sends(rolling.roll_back)
+    pause = _sends(rolling.pause)
+    resume = _sends(rolling.resume)
+    restart = _sends(rolling.restart)
+    endpoints = _sends(op.endpoints)
 
 
 class Plugins(Resource[PluginView]):
@@ -207,6 +149,62 @@ class Plugins(Resource[PluginView]):
     create = _sends(op.create_plugin)
     delete = _sends(op.delete_plugin)
     enable = _sends(op.enable_plugin)
+
+
+class Sets:
+    """`client.sets`: what was applied together."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+
+    async def get(self, name: str) -> SetView:
+        """What is in it, and what was pruned of it."""
+        from volant.client.applying import get_set
+
+        return await self._sender.send(get_set(name))
+
+    async def restore(self, name: str, *, dry_run: bool = False) -> ApplyView:
+        """Make again what was pruned of it in the last 24 hours."""
+        from volant.client.applying import restore_set
+
+        return await self._sender.send(restore_set(name, dry_run=dry_run))
+
+    async def roll_back(self, name: str, revision: int | None = None, *, dry_run: bool = False) -> ApplyView:
+        """Apply it once more as that revision was said, or as the last healthy one before the current."""
+        from volant.client.applying import roll_back_set
+
+        return await self._sender.send(roll_back_set(name, revision, dry_run=dry_run))
+
+    async def list(self) -> list[SetView]:
+        """All of them."""
+        from volant.client.applying import list_sets
+
+        return await self._sender.send(list_sets())
+
+
+class Syncs:
+    """`client.syncs`: sets that the daemon keeps by itself."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+
+    async def get(self, name: str) -> SyncView:
+        """What it follows, which commit is applied, what is in the way of another."""
+        from volant.client.applying import get_sync
+
+        return await self._sender.send(get_sync(name))
+
+    async def now(self, name: str, *, wait: str | None = None, timeout_s: float | None = None) -> SyncView:
+        """Have it tried now; with `wait="tried"` return when it was. NotReached when that is not over in time."""
+        from volant.client.applying import sync_now
+
+        return await self._sender.send(sync_now(name, wait=wait, timeout_s=timeout_s))
+
+    async def list(self) -> list[SyncView]:
+        """All of them."""
+        from volant.client.applying import list_syncs
+
+        return await self._sender.send(list_syncs())
 
 
 class AsyncClient:
@@ -225,11 +223,15 @@ class AsyncClient:
         clock: Clock | None = None,
         rng: random.Random | None = None,
         uids: UidFactory = random_uid,
+        app: Any = None,
     ) -> None:
-        self._sender = Sender(url, timeout_s, repeats, clock or SystemClock(), rng or _chance(), uids)
+        """With `app`, an ASGI application, requests go to it in this process instead of to `url`. No streams then."""
+        self._sender = Sender(url, timeout_s, repeats, clock or SystemClock(), rng or _chance(), uids, app)
         self.vms = VMs(self._sender)
         self.deployments = Deployments(self._sender)
         self.plugins = Plugins(self._sender)
+        self.sets = Sets(self._sender)
+        self.syncs = Syncs(self._sender)
 
     async def __aenter__(self) -> Self:
         return self
@@ -254,6 +256,36 @@ class AsyncClient:
         """The outcome of any call, made by `operations` or elsewhere."""
         return await self._sender.send(call)
 
+    async def apply(self, manifests: Iterable[Mapping[str, Any]], **terms: Unpack[Terms]) -> ApplyView:
+        """Make a set of objects as these manifests say it, all or nothing; with `dry_run` only say what would be done.
+
+        What they do not say is left to whoever has said it. ApiError with a line for each that stands in the way.
+        """
+        from volant.client.applying import of_manifests
+
+        return await self._sender.send(of_manifests(manifests, **terms))
+
+    async def plan(self, manifests: Iterable[Mapping[str, Any]], **terms: Unpack[Terms]) -> PlanView:
+        """What such an apply would do, and what would come of it, step by step. Nothing is changed.
+
+        ApiError as `apply` raises it; its code begins with `forecast_` when there is no timeline to be had.
+        """
+        from volant.client.applying import foretell
+
+        return await self._sender.send(foretell(manifests, **terms))
+
+    async def export(self, **chosen: str) -> list[dict[str, Any]]:
+        """What there is as manifests that apply back to no change: all, or by `kind`, `name` or `of_set`."""
+        from volant.client.applying import list_manifests
+
+        return await self._sender.send(list_manifests(**chosen))
+
+    async def wait(self, kind: str, name: str, state: str | None = None, *, timeout_s: float = 60.0) -> Any:
+        """Wait until an object is ready, a deployment available, or as `state` says. As `wait` of its kind."""
+        goal = state or ("available" if kind == "Deployment" else "ready")
+        by_kind: dict[str, Resource[Any]] = {"VM": self.vms, "Deployment": self.deployments, "Plugin": self.plugins}
+        return await by_kind[kind].wait(name, goal, timeout_s=timeout_s)
+
     async def watch(self, **filters: Unpack[Filters]) -> AsyncGenerator[Change, None]:
         """What there is, then what happens, for ever: over broken connections and restarts of the daemon.
 
@@ -268,3 +300,30 @@ class AsyncClient:
             except (NoAnswer, ApiError) as error:
                 watch.failed(error)
             await self._sender.clock.sleep(watch.pause_s())
+
+    async def follow_endpoints(self, name: str) -> AsyncGenerator[EndpointsView, None]:
+        """Where requests for a deployment may be sent now, and again each time that it is elsewhere, for ever.
+
+        What a load balancer follows. Over broken connections and restarts of the daemon; what was told last holds
+        meanwhile. ApiError when there is no such deployment, or no longer is.
+        """
+        told = await self.deployments.endpoints(name)
+        yield told
+        async with aclosing(self.watch(deployment=name)) as changes:
+            async for change in changes:
+                if moves_endpoints(change):
+                    found = await self._patiently(op.endpoints(name))
+                    if found.endpoints != told.endpoints:
+                        told = found
+                        yield told
+
+    async def _patiently(self, call: Call[T]) -> T:
+        """The outcome of a call that only reads, however long nobody answers it."""
+        pauses = Pauses(self._sender.rng)
+        while True:
+            try:
+                return await self._sender.send(call)
+            except (NoAnswer, ApiError) as error:
+                if isinstance(error, ApiError) and error.status < 500:
+                    raise
+            await self._sender.clock.sleep(pauses.next_s())

@@ -9,125 +9,39 @@ One client may be used by several threads. There is no event loop in it, and no 
 
 from __future__ import annotations
 
-import random
-import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
-
-import httpx2
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from volant.client import operations as op
-from volant.client.address import REPEATS, checked, needs_tls, patience, silence
-from volant.client.call import Answer, Call, Page, outcome
+from volant.client import rolling
+from volant.client.address import REPEATS
+from volant.client.call import Call, Page
 from volant.client.failures import ApiError, NoAnswer
-from volant.client.following import SILENCE_S, Change, Filters, Pauses, Wait, Watch
+from volant.client.following import Change, Filters, Pauses, Watch, moves_endpoints
+from volant.client.sender import Pause, Sender, block, chance
 from volant.clock import Clock, SystemClock, UidFactory, random_uid
-from volant.model.event import PastEvent
-from volant.model.views import DeploymentView, PluginView, SystemInfo, VMView, WhyView
+
+if TYPE_CHECKING:
+    import random
+
+    from volant.client.applying import Terms
+    from volant.model.apply.outcome import ApplyView, SetView
+    from volant.model.event import PastEvent
+    from volant.model.timeline import PlanView
+    from volant.model.views import (
+        DeploymentView,  # noqa: F401  named below, in quotes: it is not loaded before it is met
+        EndpointsView,
+        PluginView,  # noqa: F401
+        SyncView,
+        SystemInfo,
+        VMView,  # noqa: F401
+        WhyView,
+    )
 
 T = TypeVar("T")
 V = TypeVar("V")
 P = ParamSpec("P")
-
-Pause = Callable[[float], None]
-"""Blocks for so many seconds."""
-
-
-def _pause(seconds: float) -> None:
-    threading.Event().wait(seconds)
-
-
-def _chance() -> random.Random:
-    return random.Random()  # noqa: S311  pauses need no secrets
-
-
-class Sender:
-    """Sends calls."""
-
-    def __init__(
-        self, url: str, timeout_s: float, repeats: int, clock: Clock, pause: Pause, rng: random.Random, uids: UidFactory
-    ) -> None:
-        self.url = checked(url)
-        self.clock, self.rng = clock, rng
-        self.pause = pause
-        self._timeout_s, self._repeats, self._uids = timeout_s, repeats, uids
-        self.http = httpx2.Client(base_url=self.url, trust_env=False, timeout=timeout_s, verify=needs_tls(self.url))
-
-    def send(self, call: Call[T]) -> T:
-        """The outcome of a call. Raises ApiError, NoAnswer, NotReached."""
-        call = call.with_key(self._uids)
-        pauses = Pauses(self.rng)
-        for _ in range(self._repeats):
-            try:
-                return outcome(call, self._once(call))
-            except (NoAnswer, ApiError) as error:
-                if not call.may_repeat(error):
-                    raise
-            self.pause(pauses.next_s())
-        return outcome(call, self._once(call))
-
-    def every(self, first: Call[Page[T]]) -> list[T]:
-        """All of a list. It begins again when the daemon no longer knows how it was to go on."""
-        for _ in range(REPEATS):
-            try:
-                return self._walk(first)
-            except ApiError as error:
-                if error.code != "page_expired":
-                    raise
-        return self._walk(first)
-
-    def reach(self, ask: Callable[[int | None, float], Call[T]], generation: int | None, timeout_s: float) -> T:
-        """Wait in slices. `ask` makes the call of one."""
-        wait = Wait(self.rng, timeout_s, generation, self.clock.monotonic())
-        while True:
-            call = ask(wait.generation, wait.slice_s(self.clock.monotonic()))
-            try:
-                return outcome(call, self._once(call))
-            except (NoAnswer, ApiError) as error:
-                self.pause(wait.failed(error, self.clock.monotonic()))
-
-    def stream(self, watch: Watch) -> Generator[Change, None, None]:
-        """What one connection of a watch tells."""
-        limits = httpx2.Timeout(self._timeout_s, read=SILENCE_S)
-        headers = watch.begin()
-        try:
-            with self.http.sse(watch.path, params=watch.query, headers=headers, timeout=limits) as source:
-                if not source.response.is_success:
-                    body = source.response.read()
-                    outcome(_STREAM, Answer(source.response.status_code, source.response.headers, body))
-                for frame in source:
-                    change = watch.take(frame.event, frame.id, frame.data)
-                    if change is not None:
-                        yield change
-        except httpx2.HTTPError as error:
-            raise silence(self.url, error) from error
-
-    def _walk(self, first: Call[Page[T]]) -> list[T]:
-        page = self.send(first)
-        items = page.items
-        while page.following is not None:
-            page = self.send(Call(method="GET", path=page.following, read=first.read))
-            items += page.items
-        return items
-
-    def _once(self, call: Call[Any]) -> Answer:
-        limits = patience(call, self._timeout_s)
-        try:
-            answer = self.http.request(
-                call.method,
-                call.path,
-                params=call.query or None,
-                content=call.body,
-                headers=call.headers,
-                timeout=limits,
-            )
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise silence(self.url, error) from error
-        return Answer(answer.status_code, answer.headers, answer.content)
-
-
-_STREAM: Call[None] = Call(method="GET", path=Watch.path, read=lambda _: None)
 
 
 class Resource(Generic[V]):
@@ -174,7 +88,7 @@ def _lists(make: Callable[P, Call[Page[T]]]) -> Callable[Concatenate[Resource[An
     return method
 
 
-class VMs(Resource[VMView]):
+class VMs(Resource["VMView"]):
     """`client.vms`."""
 
     noun = "vms"
@@ -182,6 +96,7 @@ class VMs(Resource[VMView]):
     list = _lists(op.list_vms)
     get = _sends(op.get_vm)
     create = _sends(op.create_vm)
+    put = _sends(rolling.put_vm)
     delete = _sends(op.delete_vm)
     start = _sends(op.start_vm)
     stop = _sends(op.stop_vm)
@@ -189,9 +104,17 @@ class VMs(Resource[VMView]):
     get_config = _sends(op.get_config)
     patch_config = _sends(op.patch_config)
     config_history = _sends(op.config_history)
+    logs = _sends(op.logs)
+
+    def follow_logs(self, name: str, *, tail: int | None = None) -> Generator[str, None, None]:
+        """What its guest has said, or the last so many lines, and what it says, until the VM is deleted.
+
+        It ends as well when the daemon stops. ApiError, NoAnswer when it begins or breaks.
+        """
+        return self._sender.text(op.follow_logs(name, tail=tail))
 
 
-class Deployments(Resource[DeploymentView]):
+class Deployments(Resource["DeploymentView"]):
     """`client.deployments`."""
 
     noun = "deployments"
@@ -201,9 +124,17 @@ class Deployments(Resource[DeploymentView]):
     create = _sends(op.create_deployment)
     delete = _sends(op.delete_deployment)
     scale = _sends(op.scale_deployment)
+    patch = _sends(rolling.patch_deployment)
+    put = _sends(rolling.put_deployment)
+    revisions = _sends(rolling.list_revisions)
+    rollback = _sends(rolling.roll_back)
+    pause = _sends(rolling.pause)
+    resume = _sends(rolling.resume)
+    restart = _sends(rolling.restart)
+    endpoints = _sends(op.endpoints)
 
 
-class Plugins(Resource[PluginView]):
+class Plugins(Resource["PluginView"]):
     """`client.plugins`."""
 
     noun = "plugins"
@@ -213,6 +144,62 @@ class Plugins(Resource[PluginView]):
     create = _sends(op.create_plugin)
     delete = _sends(op.delete_plugin)
     enable = _sends(op.enable_plugin)
+
+
+class Sets:
+    """`client.sets`: what was applied together."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+
+    def get(self, name: str) -> SetView:
+        """What is in it, and what was pruned of it."""
+        from volant.client.applying import get_set
+
+        return self._sender.send(get_set(name))
+
+    def restore(self, name: str, *, dry_run: bool = False) -> ApplyView:
+        """Make again what was pruned of it in the last 24 hours."""
+        from volant.client.applying import restore_set
+
+        return self._sender.send(restore_set(name, dry_run=dry_run))
+
+    def roll_back(self, name: str, revision: int | None = None, *, dry_run: bool = False) -> ApplyView:
+        """Apply it once more as that revision was said, or as the last healthy one before the current."""
+        from volant.client.applying import roll_back_set
+
+        return self._sender.send(roll_back_set(name, revision, dry_run=dry_run))
+
+    def list(self) -> list[SetView]:
+        """All of them."""
+        from volant.client.applying import list_sets
+
+        return self._sender.send(list_sets())
+
+
+class Syncs:
+    """`client.syncs`: sets that the daemon keeps by itself."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+
+    def get(self, name: str) -> SyncView:
+        """What it follows, which commit is applied, what is in the way of another."""
+        from volant.client.applying import get_sync
+
+        return self._sender.send(get_sync(name))
+
+    def now(self, name: str, *, wait: str | None = None, timeout_s: float | None = None) -> SyncView:
+        """Have it tried now; with `wait="tried"` return when it was. NotReached when that is not over in time."""
+        from volant.client.applying import sync_now
+
+        return self._sender.send(sync_now(name, wait=wait, timeout_s=timeout_s))
+
+    def list(self) -> list[SyncView]:
+        """All of them."""
+        from volant.client.applying import list_syncs
+
+        return self._sender.send(list_syncs())
 
 
 class Client:
@@ -233,10 +220,12 @@ class Client:
         rng: random.Random | None = None,
         uids: UidFactory = random_uid,
     ) -> None:
-        self._sender = Sender(url, timeout_s, repeats, clock or SystemClock(), pause or _pause, rng or _chance(), uids)
+        self._sender = Sender(url, timeout_s, repeats, clock or SystemClock(), pause or block, rng or chance(), uids)
         self.vms = VMs(self._sender)
         self.deployments = Deployments(self._sender)
         self.plugins = Plugins(self._sender)
+        self.sets = Sets(self._sender)
+        self.syncs = Syncs(self._sender)
 
     def __enter__(self) -> Self:
         return self
@@ -246,7 +235,7 @@ class Client:
 
     def close(self) -> None:
         """Close its connections."""
-        self._sender.http.close()
+        self._sender.close()
 
     @property
     def url(self) -> str:
@@ -261,6 +250,36 @@ class Client:
         """The outcome of any call, made by `operations` or elsewhere."""
         return self._sender.send(call)
 
+    def apply(self, manifests: Iterable[Mapping[str, Any]], **terms: Unpack[Terms]) -> ApplyView:
+        """Make a set of objects as these manifests say it, all or nothing; with `dry_run` only say what would be done.
+
+        What they do not say is left to whoever has said it. ApiError with a line for each that stands in the way.
+        """
+        from volant.client.applying import of_manifests
+
+        return self._sender.send(of_manifests(manifests, **terms))
+
+    def plan(self, manifests: Iterable[Mapping[str, Any]], **terms: Unpack[Terms]) -> PlanView:
+        """What such an apply would do, and what would come of it, step by step. Nothing is changed.
+
+        ApiError as `apply` raises it; its code begins with `forecast_` when there is no timeline to be had.
+        """
+        from volant.client.applying import foretell
+
+        return self._sender.send(foretell(manifests, **terms))
+
+    def export(self, **chosen: str) -> list[dict[str, Any]]:
+        """What there is as manifests that apply back to no change: all, or by `kind`, `name` or `of_set`."""
+        from volant.client.applying import list_manifests
+
+        return self._sender.send(list_manifests(**chosen))
+
+    def wait(self, kind: str, name: str, state: str | None = None, *, timeout_s: float = 60.0) -> Any:
+        """Wait until an object is ready, a deployment available, or as `state` says. As `wait` of its kind."""
+        goal = state or ("available" if kind == "Deployment" else "ready")
+        by_kind: dict[str, Resource[Any]] = {"VM": self.vms, "Deployment": self.deployments, "Plugin": self.plugins}
+        return by_kind[kind].wait(name, goal, timeout_s=timeout_s)
+
     def watch(self, **filters: Unpack[Filters]) -> Generator[Change, None, None]:
         """What there is, then what happens, for ever: over broken connections and restarts of the daemon.
 
@@ -274,3 +293,30 @@ class Client:
             except (NoAnswer, ApiError) as error:
                 watch.failed(error)
             self._sender.pause(watch.pause_s())
+
+    def follow_endpoints(self, name: str) -> Generator[EndpointsView, None, None]:
+        """Where requests for a deployment may be sent now, and again each time that it is elsewhere, for ever.
+
+        What a load balancer follows. Over broken connections and restarts of the daemon; what was told last holds
+        meanwhile. ApiError when there is no such deployment, or no longer is.
+        """
+        told = self.deployments.endpoints(name)
+        yield told
+        with closing(self.watch(deployment=name)) as changes:
+            for change in changes:
+                if moves_endpoints(change):
+                    found = self._patiently(op.endpoints(name))
+                    if found.endpoints != told.endpoints:
+                        told = found
+                        yield told
+
+    def _patiently(self, call: Call[T]) -> T:
+        """The outcome of a call that only reads, however long nobody answers it."""
+        pauses = Pauses(self._sender.rng)
+        while True:
+            try:
+                return self._sender.send(call)
+            except (NoAnswer, ApiError) as error:
+                if isinstance(error, ApiError) and error.status < 500:
+                    raise
+            self._sender.pause(pauses.next_s())

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 from urllib.parse import quote
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from volant.client.failures import ApiError, How, NoAnswer, NotReached
 
@@ -33,23 +34,24 @@ class Answer(NamedTuple):
     body: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call(Generic[T]):
+class Call(Struct, Generic[T], frozen=True, kw_only=True):
     """One request. `read` makes of its answer what the caller gets.
 
     `is_keyed`: it is sent with an Idempotency-Key, `key` or a fresh one, and may be repeated. `bound_s`: how long the
-    answer may take when that is longer than usual, None: as long as any.
+    answer may take when that is longer than usual, None: as long as any. `revision`: that of the object which it was
+    made for; at any other it is refused (412).
     """
 
     method: str
     path: str
     read: Callable[[Answer], T]
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = {}
     body: bytes | None = None
     media: str = "application/json"
     is_keyed: bool = False
     key: str | None = None
     bound_s: float | None = None
+    revision: int | None = None
 
     def with_key(self, fresh: Callable[[], str]) -> Call[T]:
         """The same, with a key if it is to have one."""
@@ -59,6 +61,8 @@ class Call(Generic[T]):
     def headers(self) -> dict[str, str]:
         """What is sent besides the client's own headers."""
         said = {} if self.body is None else {"content-type": self.media}
+        if self.revision is not None:
+            said["if-match"] = f'"{self.revision}"'
         return said if self.key is None else {**said, "idempotency-key": self.key}
 
     def may_repeat(self, error: NoAnswer | ApiError) -> bool:
@@ -67,8 +71,7 @@ class Call(Generic[T]):
         return is_safe and (isinstance(error, NoAnswer) or error.is_passing)
 
 
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
+class Page(Struct, Generic[T], frozen=True):
     """Part of a list. `revision`: from where to watch; `following`: the path of the next page, with its query."""
 
     items: list[T]

@@ -13,26 +13,30 @@ is gone.
 
 from __future__ import annotations
 
-import random
-from typing import Any, TypedDict, Unpack, cast
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from volant.client.call import asked, at
 from volant.client.failures import ApiError, NoAnswer
-from volant.model.event import EventData
+from volant.model import views
 from volant.model.meta import Key, Kind
-from volant.model.views import DeploymentView, PluginView, VMView
 
-View = VMView | DeploymentView | PluginView
+if TYPE_CHECKING:
+    import random
 
-STATES: dict[str, tuple[Kind, msgspec.json.Decoder[Any]]] = {
-    "vm.state": ("VM", msgspec.json.Decoder(VMView)),
-    "deployment.state": ("Deployment", msgspec.json.Decoder(DeploymentView)),
-    "plugin.state": ("Plugin", msgspec.json.Decoder(PluginView)),
+    from volant.model.event import EventData
+
+    View = views.VMView | views.DeploymentView | views.PluginView | views.SyncView
+
+STATES: dict[str, Kind] = {
+    "vm.state": "VM",
+    "deployment.state": "Deployment",
+    "plugin.state": "Plugin",
+    "sync.state": "Sync",
 }
-_EVENT = msgspec.json.Decoder(EventData)
 
 SILENCE_S = 45.0
 """A stream that says nothing for so long is dead: a comment comes every 15 s."""
@@ -70,6 +74,17 @@ class Filters(TypedDict, total=False):
     deployment: str | None
     since: int | None
     initial: bool
+
+
+def moves_endpoints(change: Change) -> bool:
+    """Whether the endpoints of a deployment that is watched may be others since: then they are asked for again.
+
+    Every beginning of a watch, every event by which a VM becomes ready or no longer is, and the end of the deployment.
+    """
+    if change.event is None or change.type == "deployment.deleted":
+        return change.type in ("bookmark", "deployment.deleted")
+    sides = (change.event.previous, change.event.new)
+    return any(side is not None and side.ready is not UNSET for side in sides)
 
 
 class Pauses:
@@ -125,7 +140,7 @@ class Watch:
             self._shown.clear()
             return None
         if name in STATES:
-            return self._state(name, data)
+            return self._state(name, STATES[name], data)
         if name == "bookmark":
             return Change(type=name, id=int(last), keys=frozenset(self._shown))
         return self._event(name, last, data)
@@ -143,16 +158,15 @@ class Watch:
         """How long to wait before the next connection."""
         return self._pauses.next_s()
 
-    def _state(self, name: str, data: str) -> Change:
-        kind, decoder = STATES[name]
-        found = decoder.decode(data)
+    def _state(self, name: str, kind: Kind, data: str) -> Change:
+        found = _decoder(kind).decode(data)
         key = Key(kind, found.name)
         self._shown.add(key)
         self._revisions[key] = found.revision
         return Change(type=name, object=found)
 
     def _event(self, name: str, last: str, data: str) -> Change | None:
-        event = _EVENT.decode(data)
+        event: EventData = _decoder("").decode(data)
         key = Key(cast("Kind", event.kind), event.name)
         # What was shown after the event was committed has it in it already.
         if int(last) <= self._revisions.get(key, -1):
@@ -191,3 +205,13 @@ class Wait:
             raise error
         self._has_answered = True
         return min(self._pauses.next_s(), max(0.0, self._until - now))
+
+
+@cache
+def _decoder(kind: str) -> msgspec.json.Decoder[Any]:
+    """What reads objects of a kind as they are shown, or events where it is empty."""
+    if kind:
+        return msgspec.json.Decoder(getattr(views, f"{kind}View"))
+    from volant.model.event import EventData
+
+    return msgspec.json.Decoder(EventData)

@@ -15,6 +15,9 @@ A daemon that another one has taken the data directory from ends in the same ord
     facts    what `system/info` says
     standings  what controllers know of an object, for whoever asks why
     documents  where the OpenAPI documents of guests are got from
+    consoles what guests say and are typed, in the API's words
+    syncs    the sets that the daemon keeps as files say them
+    forecast  what would come of an apply, made in a process of its own
     guests   what guests are told, and what their disks may be
 """
 
@@ -38,12 +41,15 @@ from volant.bus import Bus
 from volant.clock import SystemClock, random_uid
 from volant.config import Settings
 from volant.daemon import health, holder, parts
+from volant.daemon.consoles import Consoles
 from volant.daemon.documents import Documents
 from volant.daemon.engine import Engine
 from volant.daemon.facts import build, facts
+from volant.daemon.forecast.process import Forecaster
 from volant.daemon.guests import check_artifact, check_told, seed_of
 from volant.daemon.server import Server, bind, url_of
 from volant.daemon.standings import Standings
+from volant.daemon.syncs import InProcess, configured
 from volant.drivers import Network
 from volant.errors import StartupError
 from volant.store import DataDirLock, Store, StoreSettings
@@ -94,13 +100,15 @@ def _allow_descriptors() -> None:
 
 
 async def _serve(settings: Settings, sock: socket.socket) -> int:
+    syncs = configured(settings.sync, settings.data_dir, os.environ)  # noqa: TID251  git needs HOME and PATH
     clock, rng = SystemClock(), random.Random()  # noqa: S311  spreads retries; no secret hangs on it
     bus = Bus()
     port = sock.getsockname()[1]
-    hypervisor, network, disks, prober, pages = await parts.drivers(settings, clock, rng, api_port=port)
+    hypervisor, network, disks, prober, pages, consoles = await parts.drivers(settings, clock, rng, api_port=port)
     cache = parts.cache(settings, clock)
     await cache.sweep()
     store = _open_store(settings, bus, clock, network)
+    to_ourselves = InProcess()
     engine = Engine(
         store=store,
         bus=bus,
@@ -116,6 +124,8 @@ async def _serve(settings: Settings, sock: socket.socket) -> int:
         node=platform.node(),
         hesitation_s=_hesitation_s(store),
         alarm_mb=settings.database_alarm_mb,
+        syncs=syncs,
+        send=to_ourselves.send,
     )
     stopping = asyncio.Event()
     made = build()
@@ -128,7 +138,11 @@ async def _serve(settings: Settings, sock: socket.socket) -> int:
             info=lambda: facts(hypervisor.info, network, made),
             health=lambda: health.report(engine, is_stopping=stopping.is_set()),
             last_check=engine.last_check,
+            attempts=engine.attempts,
+            sync_now=engine.sync_now,
             document=Documents(pages, cache.path).of,
+            consoles=Consoles(consoles),
+            forecast=Forecaster(store.path, clock=clock, mode=network.mode, pools=network.pools).of,
             facts=Standings(engine, store, clock, cache.progress).of,
             network_mode=network.mode,
             check_network=network.check,
@@ -138,10 +152,12 @@ async def _serve(settings: Settings, sock: socket.socket) -> int:
             allowed_hosts=settings.allowed_host,
         )
     )
+    to_ourselves.reach(app)
     server = Server(app, stopping)
     try:
         await _run_until_signalled(engine, server, sock, settings.data_dir / "api.url")
     finally:
+        await to_ourselves.close()
         await hypervisor.close()
         await network.close()
         await store.close()

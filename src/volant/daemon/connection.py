@@ -1,7 +1,7 @@
 """One connection, with bounds on what a client may make the daemon keep.
 
     bytes ──▶ httptools ──▶ a request ──▶ the application
-                 │
+                 ├── one for a WebSocket, at the only path that has one ──▶ uvicorn's, on the same connection
                  └── what is no request, too long or too slow ──▶ the same error body as everywhere else
 
 uvicorn bounds bodies by pausing the reading, and bounds nothing else: a head that never ends, a request that is half
@@ -14,6 +14,7 @@ the connection says the rest.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -37,6 +38,8 @@ PATIENCE_S = 30.0
 LINGER_S = 1.0
 """How long a client that is refused may take to read why."""
 
+_CONSOLE = re.compile(rb"/api/v1/vms/[^/?]+/console(?:\?.*)?", re.DOTALL)
+
 _log = logger("volant.http")
 
 
@@ -52,6 +55,7 @@ class Connection(HttpToolsProtocol):
         self._in_head = True
         self._is_new = False
         self._head_bytes = 0
+        self._becomes_websocket = False
         self._fault: VolantError | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -84,7 +88,11 @@ class Connection(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            pass  # No other protocol is spoken here, so the request is answered as it stands.
+            if self._should_upgrade():
+                self._settle()
+                self.handle_websocket_upgrade()
+                return
+            # Another protocol, or another path: the request is answered as it stands.
         except httptools.HttpParserError:
             self._refuse(self._fault or Invalid("cannot read the request: not HTTP", code="malformed_request"))
             return
@@ -101,6 +109,7 @@ class Connection(HttpToolsProtocol):
         """The first byte of a request."""
         super().on_message_begin()
         self._is_arriving = self._in_head = self._is_new = True
+        self._becomes_websocket = False
         self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
@@ -112,6 +121,7 @@ class Connection(HttpToolsProtocol):
             self._fault = Unavailable("cannot take more requests before the first is answered", code="too_many_ahead")
         if self._fault is not None:
             raise self._fault
+        self._becomes_websocket = self._asks_for_websocket()
         super().on_headers_complete()
         self._in_head = False
 
@@ -119,6 +129,26 @@ class Connection(HttpToolsProtocol):
         """It is there as a whole."""
         self._is_arriving = False
         super().on_message_complete()
+
+    def _should_upgrade(self) -> bool:
+        """Whether the request that is being read becomes a WebSocket: decided once, when its head is there."""
+        return self._becomes_websocket
+
+    def _asks_for_websocket(self) -> bool:
+        """Whether it asks for one, properly, where there is one, and with nothing before or behind it.
+
+        Not while an earlier request has no answer: the two would be written over each other.
+        """
+        if self._is_answering or self.pipeline or self.parser.get_method() != b"GET":
+            return False
+        if not _CONSOLE.fullmatch(self.url) or self._get_upgrade() != b"websocket":
+            return False
+        said = dict(self.headers)
+        has_body = b"content-length" in said or b"transfer-encoding" in said
+        # What uvicorn's side would refuse without a body is refused here with one.
+        is_plain = [name for name, _ in self.headers].count(b"host") == 1 and self.parser.get_http_version() == "1.1"
+        is_asking = said.get(b"sec-websocket-version") == b"13" and b"sec-websocket-key" in said
+        return is_asking and is_plain and not has_body
 
     def _wait(self) -> None:
         if self._patience is None and not self.transport.is_closing():

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from volant.bus import Bus
+from volant.client import NoAnswer
+from volant.client.call import Call
 from volant.clock import Clock, Instant
 from volant.controllers.deployment import DeploymentReconciler
 from volant.controllers.garbage import GarbageCollector
@@ -26,14 +28,18 @@ from volant.controllers.health import HealthReconciler
 from volant.controllers.network import NetworkReconciler
 from volant.controllers.plugin import PluginReconciler
 from volant.controllers.plugin.reconciler import anything_goes
+from volant.controllers.sets import SetReconciler
+from volant.controllers.sync import Configured, SyncReconciler
+from volant.controllers.sync.reconciler import Send
 from volant.controllers.vm import VMReconciler
 from volant.controllers.vm.files import nothing_told
 from volant.daemon.storewatch import StoreWatch
 from volant.drivers import BEAT_S, Attachment, Disks, Hypervisor, Network, Prober
 from volant.errors import VolantError
 from volant.model.event import Committed
-from volant.model.meta import Kind
+from volant.model.meta import Key, Kind
 from volant.model.plugin import Source
+from volant.model.sync import Attempts
 from volant.model.vm import VM
 from volant.reconcile import Beat, Controller, ControllerStats, Gate, Health, Outcome, supervise
 from volant.reconcile.effects import Effects
@@ -49,6 +55,12 @@ NETWORK_WORKERS = 4
 PROBE_WORKERS = 256
 """A probe of a guest that does not answer holds a worker for its whole timeout, and is all that its worker does."""
 DOWNLOAD_S = 1800.0
+SYNC_WORKERS = 16
+"""Each is a thread and a git while it works: a server that does not answer holds one for minutes."""
+SYNC_S = 1800.0
+"""More than all bounds in a turn together: a fetch, looks at a commit, two applies."""
+SET_S = 300.0
+"""Ten thousand objects are taken back in one transaction."""
 SWEEP_S = 15.0
 SILENCE_S = 3 * BEAT_S
 """Watchers beat at least every BEAT_S: one that has not for so long is started again (L8)."""
@@ -73,6 +85,11 @@ class Cache(Protocol):
 
     async def remove(self, digest: str) -> None:
         """Remove the file."""
+
+
+async def nobody_to_send_to(call: Call[Any]) -> Any:
+    """There is no API."""
+    raise NoAnswer(f"cannot send {call.method} {call.path}: there is no API here")
 
 
 class Reconciler(Protocol):
@@ -114,6 +131,8 @@ class Engine:
         quarantine_s: float = 30.0,
         hesitation_s: float = 0.0,
         alarm_mb: int = DATABASE_ALARM_MB,
+        syncs: Sequence[Configured] | None = None,
+        send: Send = nobody_to_send_to,
     ) -> None:
         """Without `prober` nobody is probed: a guest whose plugin has a health check does not become ready.
 
@@ -121,7 +140,8 @@ class Engine:
         file that no guest may be made of.
 
         `hesitation_s` passes before the first look, where a predecessor may still have to find out that it is none of
-        its business any more. `alarm_mb` is how large the database may become before that is said.
+        its business any more. `alarm_mb` is how large the database may become before that is said. `syncs` are those
+        of the settings, which reach the API through `send`; None: nobody looks at syncs here.
         """
         self.store = store
         self.bus = bus
@@ -174,6 +194,12 @@ class Engine:
         if prober is not None:
             self._probes = HealthReconciler(store=store, prober=prober, clock=clock, effects=effects)
             self._wire("health", self._probes, workers=PROBE_WORKERS, timeout_s=120.0)
+        sets = SetReconciler(store=store, clock=clock, effects=effects)
+        self._wire("set", sets, workers=1, timeout_s=SET_S)
+        self._syncs = SyncReconciler(store=store, syncs=syncs or (), send=send, clock=clock)
+        self._synced: Controller[Any] | None = None
+        if syncs or (syncs is not None and store.count("Sync")):
+            self._synced = self._wire("sync", self._syncs, workers=SYNC_WORKERS, timeout_s=SYNC_S)
 
     def _wire(self, name: str, reconciler: Reconciler, **settings: Any) -> Controller[Any]:
         controller: Controller[Any] = Controller(
@@ -206,6 +232,17 @@ class Engine:
     def last_check(self, vm: VM) -> Instant | None:
         """When a probe of the VM's guest last said something, as far as this daemon knows."""
         return self._probes.last_check(vm) if self._probes is not None else None
+
+    def attempts(self, name: str) -> Attempts:
+        """What is not stored of a sync."""
+        return self._syncs.attempts(name)
+
+    def sync_now(self, name: str) -> Awaitable[object]:
+        """Have a sync tried at once, as far as anything acts; what is returned is done when it was."""
+        tried = self._syncs.ask(name)
+        if self._synced is not None:
+            self._synced.add(Key("Sync", name))
+        return tried
 
     @property
     def is_ready(self) -> bool:

@@ -12,6 +12,7 @@ from volant.api.deps import Check, HealthReport
 from volant.daemon.engine import Engine
 from volant.reconcile import ControllerStats
 
+_OTHERS = frozenset({"controller.plugin", "controller.sync"})
 STUCK_S = 60.0
 """A key that waits longer than this for a worker makes the daemon unhealthy."""
 
@@ -32,8 +33,8 @@ def report(engine: Engine, *, is_stopping: bool = False) -> HealthReport:
     may_turn = engine.gate.is_open and has_looked
     for stats in engine.stats():
         checks[f"controller.{stats.name}"] = _turns(stats, may_turn=may_turn)
-    # Plugins wait for servers of others: that is no reason to restart this daemon.
-    own = [name for name in checks if name.startswith("controller.") and name != "controller.plugin"]
+    # Plugins and syncs wait for servers of others: that is no reason to restart this daemon.
+    own = [name for name in checks if name.startswith("controller.") and name not in _OTHERS]
     is_live = all(checks[name].ok for name in [*own, "store.owner"])
     is_ready = is_live and engine.is_ready and not is_stopping
     return HealthReport(is_live=is_live, is_ready=is_ready, checks=checks)

@@ -7,14 +7,15 @@ from typing import NamedTuple
 
 from volant.clock import Clock
 from volant.config import Settings
-from volant.drivers import Disks, Hypervisor, Network, Pages, Prober
+from volant.drivers import Consoles, Disks, Hypervisor, Network, Pages, Prober
 from volant.drivers.disks import DiskStore
 from volant.drivers.networks import Networks
 from volant.drivers.pages import SocketPages
 from volant.drivers.probes import SocketProber
-from volant.drivers.qemu import Policy, QemuHypervisor, check_host, choose, find_cgroups
+from volant.drivers.qemu import Policy, QemuConsoles, QemuHypervisor, check_host, choose, find_cgroups
 from volant.drivers.simulated import (
     Behaviour,
+    SimulatedConsoles,
     SimulatedDisks,
     SimulatedHost,
     SimulatedHypervisor,
@@ -31,13 +32,14 @@ MIB = 1 << 20
 
 
 class Drivers(NamedTuple):
-    """What runs, connects, keeps the disks of, probes and reads guests."""
+    """What runs, connects, keeps the disks of, probes and reads guests, and what listens to them."""
 
     hypervisor: Hypervisor
     network: Network
     disks: Disks
     prober: Prober
     pages: Pages
+    consoles: Consoles
 
 
 async def drivers(settings: Settings, clock: Clock, rng: random.Random, *, api_port: int = 0) -> Drivers:
@@ -49,21 +51,23 @@ async def drivers(settings: Settings, clock: Clock, rng: random.Random, *, api_p
         host = SimulatedHost(clock, rng, behaviour=Behaviour())
         simulated = SimulatedNetwork(host, clock, settings.pool) if settings.pool else SimulatedNetwork(host, clock)
         hypervisor, prober = SimulatedHypervisor(host, clock), SimulatedProber(host, clock)
-        return Drivers(hypervisor, Networks([simulated]), SimulatedDisks(host), prober, SimulatedPages(host, clock))
+        disks, pages, consoles = SimulatedDisks(host), SimulatedPages(host, clock), SimulatedConsoles(host, clock)
+        return Drivers(hypervisor, Networks([simulated]), disks, prober, pages, consoles)
     network = _network(settings, clock, api_port)
     found = await check_host(settings.qemu)
     uids, cache_dir = settings.uids, settings.data_dir / "cache"
     choice = await choose(settings.accelerator, found, vmm_uid=uids[0], cache_dir=cache_dir)
+    run_dir = settings.data_dir / "run"
     qemu = QemuHypervisor(
-        settings.data_dir / "run",
+        run_dir,
         host=found,
         accelerator=choice,
         clock=clock,
         policy=Policy(uids=uids, cgroups=find_cgroups(settings.cgroup_parent), require_kvm=settings.require_kvm),
         starts=settings.start_limit or None,
     )
-    disks = DiskStore(settings.data_dir / "disks", virtual_size=check_root_disk)
-    return Drivers(qemu, network, disks, SocketProber(clock), SocketPages())
+    kept, listening = DiskStore(settings.data_dir / "disks", virtual_size=check_root_disk), QemuConsoles(run_dir)
+    return Drivers(qemu, network, kept, SocketProber(clock), SocketPages(), listening)
 
 
 def _network(settings: Settings, clock: Clock, api_port: int) -> Network:

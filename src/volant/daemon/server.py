@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 
 from volant.clock import UidFactory, random_uid
 from volant.daemon.connection import Connection
@@ -27,6 +28,8 @@ from volant.errors import StartupError
 BACKLOG = 2048
 GRACE_S = 1
 """How long connections may take to end after their streams were told to. A backstop: it takes milliseconds."""
+MAX_FRAME = 64 << 10
+"""Bytes of one message on a WebSocket: somebody types, or pastes."""
 MAX_CONNECTIONS = 8192
 """At most; and at most half of the descriptors that this process may have, because guests cost some as well."""
 
@@ -40,7 +43,10 @@ class Server(uvicorn.Server):
                 app,
                 loop="none",
                 http=partial(Connection, ids=uids, max_connections=_max_connections()),  # type: ignore[arg-type]
-                ws="none",
+                ws=WSProtocol,
+                ws_max_size=MAX_FRAME,
+                # Not compressed: it costs memory for each, and how well it works tells who listens what is said.
+                ws_per_message_deflate=False,
                 lifespan="off",
                 log_config=None,
                 access_log=False,

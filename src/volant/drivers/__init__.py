@@ -179,8 +179,11 @@ class Hypervisor(Protocol):
         """End the VMM now, and return when it is gone. Harmless when it is gone already."""
         ...
 
-    async def forget(self, uid: Uid) -> None:
-        """Remove every file an ended instance left. Refuses (DriverUnavailable) while its process lives."""
+    async def forget(self, uid: Uid, *, keeps_console: bool = False) -> None:
+        """Remove every file an ended instance left. Refuses (DriverUnavailable) while its process lives.
+
+        `keeps_console`: but for the end of what it said on its console, which goes when it is forgotten without that.
+        """
         ...
 
     async def reattach(self, uid: Uid, attachment: Attachment) -> None:
@@ -200,6 +203,55 @@ class Hypervisor(Protocol):
 
     async def close(self) -> None:
         """Let go of descriptors and connections. Guests run on."""
+        ...
+
+
+class Transcript(Protocol):
+    """What a guest has said on its serial console, read once from a place in it to its end."""
+
+    async def read(self) -> bytes:
+        """What comes next, 64 KiB at most; empty: nothing, for now or, unless it is followed, for good.
+
+        Text that is gone by the time it would be read is replaced by one line that says so. Raises DriverUnavailable.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of its files. Harmless when repeated."""
+        ...
+
+
+class Line(Protocol):
+    """A serial console that somebody is attached to."""
+
+    async def read(self) -> bytes:
+        """What the guest says next; empty when its VMM is gone. Who does not read holds the guest up."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Type it. Returns when the VMM has it, which takes as long as the guest does not read. DriverUnavailable."""
+        ...
+
+    def close(self) -> None:
+        """Let go. No read or write may be under way."""
+        ...
+
+
+class Consoles(Protocol):
+    """The port to the serial consoles of guests. Needs nothing but what lies beside a guest's process."""
+
+    async def log(
+        self, uid: Uid, *, tail: int | None = None, follows: bool = False, previous: bool = False
+    ) -> Transcript | None:
+        """What the guest of `uid` says, or the last one said; None when there is nothing. Raises DriverUnavailable.
+
+        `tail`: only its last so many lines. `follows`: what it says from now on as well, and then what the next guest
+        of `uid` says. `previous`: instead of the guest that has a process, the one before it.
+        """
+        ...
+
+    async def attach(self, uid: Uid) -> Line:
+        """Be on the console of the guest that runs; one at a time. DriverUnavailable when none runs."""
         ...
 
 

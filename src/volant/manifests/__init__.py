@@ -9,7 +9,21 @@
 from volant.manifests.checking import check, server_flaws
 from volant.manifests.flaws import Flaw, Unreadable
 from volant.manifests.marks import Place
-from volant.manifests.reading import Reading, Said, read, read_text
+from volant.manifests.reading import Reading, Said, fingerprint, read, read_text
+from volant.manifests.refusals import in_the_way
 from volant.manifests.writing import written
 
-__all__ = ["Flaw", "Place", "Reading", "Said", "Unreadable", "check", "read", "read_text", "server_flaws", "written"]
+__all__ = [
+    "Flaw",
+    "Place",
+    "Reading",
+    "Said",
+    "Unreadable",
+    "check",
+    "fingerprint",
+    "in_the_way",
+    "read",
+    "read_text",
+    "server_flaws",
+    "written",
+]

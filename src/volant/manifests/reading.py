@@ -9,6 +9,7 @@ asks gets what is there and every flaw, and must not take the first for the whol
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -69,6 +70,15 @@ def read(paths: Sequence[str], stdin: Callable[[], bytes], fetch: Callable[[str]
             _read_one(file, opened.get(file) or partial(_bytes, file), said, flaws)
     is_whole = len(paths) == 1 and paths[0] not in opened and Path(paths[0]).is_dir()
     return Reading(tuple(said), tuple(flaws), not is_whole, tuple(files))
+
+
+def fingerprint(path: str) -> str:
+    """A digest of all that a reading of this directory would read. Raises OSError."""
+    found = hashlib.sha256()
+    for file in _files(Path(path)):
+        content = _bytes(file)
+        found.update(f"{len(os.fsencode(file))} {len(content)} ".encode() + os.fsencode(file) + content)
+    return found.hexdigest()
 
 
 def read_text(text: str, file: str) -> Iterator[Said]:

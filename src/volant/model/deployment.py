@@ -44,7 +44,8 @@ class DeploymentStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `updated_replicas` are made of `template`, the digest of the one that this status speaks of; `completed` is that of
     the last one of which all replicas were. While a rollout is under way `progress_at` is when it last came further
-    than ever, and `progress` how far.
+    than ever, and `progress` how far. `reverted` is the template that was taken back for want of progress, until
+    another one has been complete: an apply that says the same again is refused (U10).
     """
 
     observed_generation: int = 0
@@ -55,6 +56,7 @@ class DeploymentStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     completed: str | None = None
     progress: int = 0
     progress_at: Instant | None = None
+    reverted: str | None = None
     conditions: Conditions = ()
 
 

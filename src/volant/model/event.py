@@ -18,6 +18,7 @@ from volant.model.meta import Key, Kind, Owner, Time
 from volant.model.objects import Object
 from volant.model.plugin import Plugin
 from volant.model.summary import Summary, changes
+from volant.model.sync import COMMIT, Sync
 from volant.model.vm import running_address
 
 EventType = Literal[
@@ -44,6 +45,15 @@ EventType = Literal[
     "plugin.updated",
     "plugin.deleting",
     "plugin.removed",
+    "sync.created",
+    "sync.applied",
+    "sync.drift",
+    "sync.synced",
+    "sync.out_of_sync",
+    "sync.failed",
+    "sync.updated",
+    "sync.deleting",
+    "sync.deleted",
 ]
 
 REFERENCE_VM_EVENTS: frozenset[str] = frozenset(
@@ -56,7 +66,7 @@ class Happening(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a writer says of its write; the store adds revision, time and identity.
 
     `actor` is who asked: `api`, or the name of a controller. `reason` is a CamelCase word from a closed list, `message`
-    a sentence for people.
+    a sentence for people. `commit` is what an apply says that its objects come from.
     """
 
     type: EventType
@@ -64,13 +74,15 @@ class Happening(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str | None = None
     message: str | None = None
     request_id: str | None = None
+    commit: str | None = None
 
 
 class EventData(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an event says: the `data` of a stream.
 
     `previous` and `new` hold what the write changed; `new` is absent when the object is gone, `previous` when it was
-    not there before.
+    not there before. `commit` is that of the apply which made the write; of what a controller writes it
+    is the one that the object is of.
     """
 
     name: str
@@ -91,6 +103,7 @@ class EventData(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str | None = None
     message: str | None = None
     request_id: str | None = None
+    commit: str | None = None
 
 
 class PastEvent(EventData, frozen=True, kw_only=True, omit_defaults=True):
@@ -135,7 +148,7 @@ def committed(
     """
     meta = obj.meta
     plugin, address, replicas, ready = None, None, None, None
-    if isinstance(obj, Plugin):
+    if isinstance(obj, Plugin | Sync):
         plugin = None
     elif isinstance(obj, Deployment):
         plugin, replicas, ready = obj.spec.plugin, obj.spec.replicas, obj.status.ready_replicas
@@ -161,6 +174,7 @@ def committed(
         reason=happening.reason,
         message=happening.message,
         request_id=happening.request_id,
+        commit=happening.commit or (None if happening.actor == "api" else meta.annotations.get(COMMIT)),
     )
     return Committed(
         revision=revision,

@@ -7,7 +7,8 @@ the state after a change: what was observed of an earlier generation than `since
 
 Out of reach is what nobody but the user can mend: the word `error`, an end that was asked for, an artifact that was
 refused. What Volant tries again by itself (a crash with a restart to come, a download, a full address pool that other
-VMs may leave) is not yet so, however long it takes.
+VMs may leave) is not yet so, however long it takes. A rollout is the exception: one that is stuck for as long as its
+strategy allows has failed for whoever waits for its end, although it goes on.
 """
 
 from __future__ import annotations
@@ -20,15 +21,16 @@ from msgspec import Struct
 from volant.clock import Uid
 from volant.model import plugin as plugins
 from volant.model.conditions import condition, is_true
-from volant.model.deployment import AVAILABLE, PROGRESSING, Deployment
+from volant.model.deployment import AVAILABLE, PROGRESSING, Deployment, rollout
 from volant.model.objects import Object
 from volant.model.plugin import Plugin
+from volant.model.rollout import bounds_of
 from volant.model.vm import ERROR_REASONS, READY, VM, Power, is_ready, status_word
 
 VMGoal = Literal["exists", "running", "ready", "stopped", "deleted"]
-DeploymentGoal = Literal["exists", "available", "deleted"]
+DeploymentGoal = Literal["exists", "available", "complete", "deleted"]
 PluginGoal = Literal["exists", "ready", "deleted"]
-Goal = Literal["exists", "running", "ready", "stopped", "deleted", "available"]
+Goal = Literal["exists", "running", "ready", "stopped", "deleted", "available", "complete"]
 
 DEFAULT_TIMEOUT_S = 60.0
 LONGEST_TIMEOUT_S = 600.0
@@ -39,6 +41,14 @@ _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m)?", re.ASCII)
 _STUCK = frozenset({"PluginMissing", "PluginDisabled"})
 """Reasons of `progressing=false` that stand until somebody acts. The others pass: `ReplicasNotReady` with the restart
 of a VM, `Conflict` (a name or an address is taken) and `Unavailable` with the controller's next try."""
+
+STALLED = "ProgressDeadlineExceeded"
+"""The reason of `progressing` once a rollout has not come further for too long."""
+ROLLED_BACK = "RolledBack"
+TAKEN_BACK = frozenset({ROLLED_BACK, "SetReverted"})
+"""The reasons of events that say so: of a deployment by itself or by somebody, and of the set that it is of."""
+PAUSED = "RolloutPaused"
+_PAUSED = "its rollout is paused, and some replicas are of another template: resume it, then wait for it"
 
 
 class Since(Struct, frozen=True, kw_only=True):
@@ -115,25 +125,63 @@ def deployment_verdict(
     *,
     plugin: Plugin | None = None,
     running: int = 0,
+    available: int | None = None,
+    rolled_back: str | None = None,
 ) -> Verdict:
-    """Of a deployment, or of its absence. `plugin` is the one that it is made of, `running` how many VMs of it run."""
+    """Of a deployment, or of its absence. `plugin` is the one that it is made of, `running` how many VMs of it run.
+
+    Of `complete` (U6) besides: `available` is how many VMs have been ready for long enough (None: those that are
+    ready), `rolled_back` the words of whoever took its template back since the pin.
+    """
     common = _common(deployment, pin, goal, "Deployment")
     if common is not None or deployment is None:
         return common or NOT_YET
-    spec, status = deployment.spec, deployment.status
-    if status.observed_generation < pin.generation:
+    if goal == "complete" and rolled_back is not None:
+        return _failed_deployment(ROLLED_BACK, rolled_back)
+    if deployment.status.observed_generation < pin.generation:
         return NOT_YET
-    if is_true(status.conditions, AVAILABLE):
+    if goal == "complete":
+        return _complete(deployment, available) or _short_of(deployment, plugin, running) or NOT_YET
+    if is_true(deployment.status.conditions, AVAILABLE):
         return REACHED
-    progressing = condition(status.conditions, PROGRESSING)
-    # While all VMs are there, those that start need no plugin any more to become ready.
-    is_short = status.replicas < spec.replicas
-    if is_short and progressing is not None and progressing.status == "false" and progressing.reason in _STUCK:
-        return OutOfReach(code="deployment_failed", reason=progressing.reason, message=progressing.message)
-    refused = _refusal(plugin) if plugin is not None and running < spec.replicas else None
-    if refused is not None:
-        return OutOfReach(code="deployment_failed", reason=refused.reason, message=refused.message)
-    return NOT_YET
+    return _short_of(deployment, plugin, running, counts_old=True) or NOT_YET
+
+
+def _complete(deployment: Deployment, available: int | None) -> Verdict | None:
+    """Whether its rollout is complete, or cannot be any more by what the rollout itself says."""
+    spec, status, said = deployment.spec, deployment.status, condition(deployment.status.conditions, PROGRESSING)
+    if status.observed_generation < deployment.meta.generation:
+        return NOT_YET
+    ready = status.ready_replicas if available is None else available
+    is_there = status.updated_replicas == status.replicas == spec.replicas
+    if rollout(deployment) == "complete" and is_there and ready >= bounds_of(spec.strategy, spec.replicas).least:
+        return REACHED
+    if spec.strategy.paused and status.updated_replicas < status.replicas:
+        return _failed_deployment(PAUSED, _PAUSED)
+    # One that is taken back for it ends with that: then it is known what it was taken back to.
+    is_stalled = said is not None and said.reason == STALLED and status.reverted != status.template
+    return _failed_deployment(STALLED, said.message) if is_stalled and said is not None else None
+
+
+def _short_of(
+    deployment: Deployment, plugin: Plugin | None, running: int, *, counts_old: bool = False
+) -> OutOfReach | None:
+    """What keeps it from making the replicas that it lacks, if only somebody can mend it.
+
+    While all VMs are there, those that start need no plugin any more to become ready. `counts_old`: those of another
+    template will do.
+    """
+    spec, status, said = deployment.spec, deployment.status, condition(deployment.status.conditions, PROGRESSING)
+    old = 0 if counts_old else status.replicas - status.updated_replicas
+    is_short = status.replicas - old < spec.replicas
+    if is_short and said is not None and said.status == "false" and said.reason in _STUCK:
+        return _failed_deployment(said.reason, said.message)
+    refused = _refusal(plugin) if plugin is not None and running - old < spec.replicas else None
+    return _failed_deployment(refused.reason, refused.message) if refused is not None else None
+
+
+def _failed_deployment(reason: str, message: str) -> OutOfReach:
+    return OutOfReach(code="deployment_failed", reason=reason, message=message)
 
 
 def plugin_verdict(plugin: Plugin | None, pin: Since, goal: PluginGoal) -> Verdict:

@@ -89,7 +89,14 @@ def _is_same(old: Any, new: Any) -> bool:
     return type(old) is type(new) and bool(old == new)
 
 
+_PLAIN = frozenset((str, int, float, bool))
+"""Types of most leaves: to know them at once saves asking whether they are something else."""
+
+
 def _leaves(value: Any, path: str, depth: int) -> Iterator[tuple[str, Any]]:
+    if type(value) in _PLAIN:
+        yield path, value
+        return
     if isinstance(value, Struct):
         value = {name: getattr(value, field) for name, field in zip(*_names(value), strict=True)}
     if isinstance(value, Mapping) and depth:

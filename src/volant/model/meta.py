@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from volant.clock import Instant, Uid
 
-Kind = Literal["VM", "Deployment", "Plugin"]
+Kind = Literal["VM", "Deployment", "Plugin", "Sync"]
 
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$(?!\n)"
 """A DNS label (RFC 1123): this one rule is what keeps names out of paths, argv and host names.

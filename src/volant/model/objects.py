@@ -1,4 +1,4 @@
-"""The three kinds as one: what the store keeps and reads back."""
+"""All kinds as one: what the store keeps and reads back."""
 
 from __future__ import annotations
 
@@ -11,11 +11,17 @@ import msgspec
 from volant.model.deployment import Deployment
 from volant.model.meta import Kind
 from volant.model.plugin import Plugin
+from volant.model.sync import Sync
 from volant.model.vm import VM
 
-Object = VM | Deployment | Plugin
+Object = VM | Deployment | Plugin | Sync
 
-KINDS: dict[Kind, type[VM] | type[Deployment] | type[Plugin]] = {"VM": VM, "Deployment": Deployment, "Plugin": Plugin}
+KINDS: dict[Kind, type[VM] | type[Deployment] | type[Plugin] | type[Sync]] = {
+    "VM": VM,
+    "Deployment": Deployment,
+    "Plugin": Plugin,
+    "Sync": Sync,
+}
 
 KEPT = 32
 """Plugins that are decoded once for many readings of the same bytes."""

@@ -160,7 +160,24 @@ class VMWriting(Writing, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class DeploymentWriting(Writing, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A write of a deployment."""
 
-    wait: Annotated[Literal["available", "deleted", "none"], Constraint(description=GOAL)] | UnsetType = UNSET
+    wait: Annotated[Literal["available", "complete", "deleted", "none"], Constraint(description=GOAL)] | UnsetType = (
+        UNSET
+    )
+
+
+TAKE_OVER = "Take over fields that other managers say otherwise."
+
+
+class VMPutting(VMWriting, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`PUT /vms/{name}`."""
+
+    force: Annotated[bool, Constraint(description=TAKE_OVER)] = False
+
+
+class DeploymentPutting(DeploymentWriting, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`PUT /deployments/{name}`."""
+
+    force: Annotated[bool, Constraint(description=TAKE_OVER)] = False
 
 
 class PluginWriting(Writing, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -258,6 +275,24 @@ class LastEventsQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     limit: Annotated[int, Constraint(ge=1, le=500, description="At most so many; without it, 50.")] = 50
 
 
+class LogsQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`GET /vms/{name}/logs`."""
+
+    tail: Annotated[int, Constraint(ge=0, le=MOST, description="Only the last so many lines.")] | UnsetType = UNSET
+    follow: Annotated[
+        bool, Constraint(description="Go on with what the guest says from now on, until the VM is deleted.")
+    ] = False
+    previous: Annotated[bool, Constraint(description="Of the guest before the one that runs: why it ended, say.")] = (
+        False
+    )
+
+
+class ConsoleQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`GET /vms/{name}/console`."""
+
+    force: Annotated[bool, Constraint(description="Take the place of whoever is attached.")] = False
+
+
 class EventQuery(VMEventQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`GET /events`."""
 
@@ -271,9 +306,21 @@ class Applying(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     dry_run: Annotated[bool, Constraint(description="Only say what would be done.")] = False
 
 
+class SyncNow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /syncs/{name}/sync`."""
+
+    wait: Annotated[
+        Literal["tried", "none"], Constraint(description="What to wait for: that it was tried, or nothing.")
+    ] = "none"
+    timeout: Duration | UnsetType = UNSET
+
+
 class Exporting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`GET /manifests`. Without any of them, every object."""
 
-    kind: Annotated[Kind, Constraint(description="Objects of this kind only.")] | UnsetType = UNSET
+    kind: (
+        Annotated[Literal["VM", "Deployment", "Plugin"], Constraint(description="Objects of this kind only.")]
+        | UnsetType
+    ) = UNSET
     name: Annotated[Name, Constraint(description="Objects of this name only.")] | UnsetType = UNSET
     set: Annotated[Name, Constraint(description="Objects of this set only.")] | UnsetType = UNSET

@@ -32,6 +32,9 @@ MinReadyS = Annotated[float, Constraint(ge=0, le=86_400, description="Seconds fo
 DeadlineS = Annotated[
     float, Constraint(gt=0, le=604_800, description="Seconds without progress after which a rollout is stuck.")
 ]
+DrainS = Annotated[
+    float, Constraint(ge=0, le=3600, description="Seconds between leaving the endpoints and being asked to stop.")
+]
 RevisionsKept = Annotated[int, Constraint(ge=0, le=100, description="Revisions kept besides the current one.")]
 
 
@@ -39,13 +42,15 @@ class Strategy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the template of a deployment rolls: how many VMs more, how many available ones less than asked for.
 
     Of a share in percent `max_surge` is rounded up, `max_unavailable` down. `auto_revert` goes back to the last
-    template that was complete when `progress_deadline_s` have passed without progress.
+    template that was complete when `progress_deadline_s` have passed without progress. A ready VM that is replaced or
+    scaled away is no endpoint from then on, and is asked to stop `drain_s` later.
     """
 
     max_surge: Share = "25%"
     max_unavailable: Share = "25%"
     min_ready_s: MinReadyS = 0.0
     progress_deadline_s: DeadlineS = 600.0
+    drain_s: DrainS = 1.0
     paused: bool = False
     revisions_kept: RevisionsKept = 10
     auto_revert: bool = False
@@ -58,6 +63,7 @@ class StrategyPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_unavailable: Share | UnsetType | None = UNSET
     min_ready_s: MinReadyS | UnsetType | None = UNSET
     progress_deadline_s: DeadlineS | UnsetType | None = UNSET
+    drain_s: DrainS | UnsetType | None = UNSET
     paused: bool | UnsetType | None = UNSET
     revisions_kept: RevisionsKept | UnsetType | None = UNSET
     auto_revert: bool | UnsetType | None = UNSET

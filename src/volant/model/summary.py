@@ -15,7 +15,8 @@ from msgspec import UNSET, Struct, UnsetType
 from volant.model.conditions import is_true
 from volant.model.deployment import AVAILABLE, Deployment, Phase, phase
 from volant.model.objects import Object
-from volant.model.plugin import READY, Plugin
+from volant.model.plugin import READY
+from volant.model.sync import Sync, SyncState
 from volant.model.vm import VM, HealthWord, Power, Resources, StatusWord, is_ready, restart_required, status_word
 
 
@@ -23,7 +24,8 @@ class Summary(Struct, frozen=True, kw_only=True, gc=False):
     """Words of one object; those that have nothing to say are UNSET and are not written down.
 
     VM: `status`, `power`, `ready`, `health` (null: not probed), `restarts`, `restart_required`, `resources`.
-    Deployment: `phase`, `replicas`, `ready_replicas`, `available`. Plugin: `enabled`, `ready`, `version`.
+    Deployment: `phase`, `replicas`, `ready_replicas`, `available`. Plugin: `enabled`, `ready`, `version`. Sync:
+    `state`, and `commit`, the last that was applied (null: none).
     `plugin` and `labels` stand here only when they changed.
     """
 
@@ -40,6 +42,8 @@ class Summary(Struct, frozen=True, kw_only=True, gc=False):
     restart_required: bool | UnsetType = UNSET
     resources: Resources | UnsetType = UNSET
     version: str | UnsetType = UNSET
+    state: SyncState | UnsetType = UNSET
+    commit: str | UnsetType | None = UNSET
     plugin: str | UnsetType = UNSET
     labels: dict[str, str] | UnsetType = UNSET
 
@@ -47,6 +51,7 @@ class Summary(Struct, frozen=True, kw_only=True, gc=False):
 _VM = ("status", "power", "ready", "health", "restarts", "restart_required", "resources")
 _DEPLOYMENT = ("phase", "replicas", "ready_replicas", "available")
 _PLUGIN = ("enabled", "ready", "version")
+_SYNC = ("state", "commit")
 
 
 def changes(old: Object | None, new: Object | None) -> tuple[Summary | None, Summary | None]:
@@ -78,8 +83,8 @@ def summary(obj: Object) -> Summary:
 
 
 def plugin_of(obj: Object) -> str | None:
-    """The plugin that the object is made from; None for a plugin."""
-    return None if isinstance(obj, Plugin) else obj.spec.plugin
+    """The plugin that the object is made from; None for a plugin, and for a sync."""
+    return obj.spec.plugin if isinstance(obj, VM | Deployment) else None
 
 
 def _words(obj: Object) -> tuple[tuple[str, ...], tuple[object, ...]]:
@@ -89,6 +94,8 @@ def _words(obj: Object) -> tuple[tuple[str, ...], tuple[object, ...]]:
     if isinstance(obj, Deployment):
         is_available = is_true(obj.status.conditions, AVAILABLE)
         return _DEPLOYMENT, (phase(obj), obj.spec.replicas, obj.status.ready_replicas, is_available)
+    if isinstance(obj, Sync):
+        return _SYNC, (obj.status.state, obj.status.commit)
     return _PLUGIN, (obj.spec.enabled, is_true(obj.status.conditions, READY), obj.spec.manifest.version)
 
 

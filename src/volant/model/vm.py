@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from volant.clock import Instant
 from volant.model.conditions import Conditions, condition
 from volant.model.meta import Meta, Misfit
+from volant.model.timings import Timings
 
 Power = Literal["running", "stopped"]
 RestartPolicy = Literal["always", "on_failure", "never"]
@@ -235,6 +236,7 @@ class VMSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `address` is handed out at admission in the transaction that creates the VM (as a Service's cluster IP is), unique,
     and released when the row goes. `template` is the digest of the deployment's template that the VM was made of.
+    `drain_s` is how long its guest goes on serving once the VM is being deleted: whoever asks for that says so.
     """
 
     plugin: str
@@ -244,6 +246,7 @@ class VMSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     restart_policy: RestartPolicy = "always"
     grace_s: float = 30.0
     force: bool = False
+    drain_s: float = 0.0
     address: str | None = None
     template: str | None = None
 
@@ -302,6 +305,7 @@ class VMStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `pid` is set iff a running guest was seen. `failures` counts the crashes since the guest was last well for
     ten minutes: restart delays grow with it, and it is stored so that a daemon restart does not reset them (P2).
     `stop_deadline` is stored before the guest is asked to stop, so that the grace period does not start again (P7).
+    Before that `drain_deadline` is, in the same way, where the guest goes on serving for a while.
     """
 
     observed_generation: int = 0
@@ -312,12 +316,14 @@ class VMStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     restarts: int = 0
     failures: int = 0
     next_restart_at: Instant | None = None
+    drain_deadline: Instant | None = None
     stop_deadline: Instant | None = None
     exit: Exit | None = None
     endpoints: tuple[Endpoint, ...] = ()
     accelerator: str | None = None
     isolation: str | None = None
     health: Health | None = None
+    timings: Timings | None = None
     conditions: Conditions = ()
 
 

@@ -22,6 +22,7 @@ from volant.model.objects import Object
 from volant.model.plugin import READY as PLUGIN_READY
 from volant.model.plugin import Artifact, Plugin
 from volant.model.rollout import Revision, digest_of
+from volant.model.sync import Sync
 from volant.model.views import (
     ArtifactView,
     ChangeView,
@@ -31,6 +32,7 @@ from volant.model.views import (
     ConfigView,
     DeploymentStatusView,
     DeploymentView,
+    EndpointsView,
     ExitView,
     HealthView,
     HostResources,
@@ -38,6 +40,7 @@ from volant.model.views import (
     NetworkView,
     OpenApiView,
     PluginView,
+    ReplicaView,
     RevisionView,
     Stats,
     SystemFacts,
@@ -86,6 +89,7 @@ def vm_view(vm: VM, last_check: Instant | None = None) -> VMView:
         revision=meta.revision,
         labels=meta.labels,
         owner=meta.owner,
+        template=spec.template,
         restart_policy=spec.restart_policy,
         restart_required=restart_required(vm),
         restarts=status.restarts,
@@ -97,6 +101,7 @@ def vm_view(vm: VM, last_check: Instant | None = None) -> VMView:
         node=status.node,
         accelerator=status.accelerator,
         isolation=status.isolation,
+        timings=status.timings,
         conditions=_conditions(status.conditions),
     )
 
@@ -164,6 +169,7 @@ def deployment_view(
         restart_policy=spec.restart_policy,
         config=_config(spec.config, default_mode),
         strategy=spec.strategy,
+        template=digest_of(template_of(spec)),
         template_revision=shape.revision,
         updated_replicas=shape.updated,
         rollout=rollout(deployment),
@@ -182,11 +188,32 @@ def revision_view(
         cause=revision.cause,
         current=is_current,
         complete=revision.digest == deployment.status.completed,
+        reverted=revision.digest == deployment.status.reverted and not is_current,
         plugin=template.plugin,
         labels=template.labels,
         restart_policy=template.restart_policy,
         config=_config(template.config, default_mode),
+        template=revision.digest,
     )
+
+
+def endpoints_view(name: str, vms: Iterable[VM], templates: Iterable[Revision], revision: int) -> EndpointsView:
+    """Where the VMs of a deployment are reached. `templates` are those that are kept, newest first."""
+    numbers: dict[str, int] = {}
+    for template in templates:
+        numbers.setdefault(template.digest, template.number)
+    found = (
+        ReplicaView(
+            vm=vm.meta.name,
+            uid=vm.meta.uid,
+            ip=running_address(vm),
+            node=vm.status.node,
+            template_revision=numbers.get(vm.spec.template or ""),
+            ports=vm.status.endpoints,
+        )
+        for vm in vms
+    )
+    return EndpointsView(deployment=name, revision=revision, endpoints=tuple(found))
 
 
 def plugin_view(plugin: Plugin) -> PluginView:
@@ -242,6 +269,8 @@ def _word(obj: Object) -> str:
         return status_word(obj)
     if isinstance(obj, Deployment):
         return phase(obj)
+    if isinstance(obj, Sync):
+        return obj.status.state
     if obj.meta.is_deleting:
         return "deleting"
     return "ready" if is_true(obj.status.conditions, PLUGIN_READY) else "not_ready"

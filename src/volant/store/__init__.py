@@ -9,7 +9,10 @@ see the last commit: there is no cache that could be older.
     Filter          which objects a list is of
     Rows            the look-ups that the two have in common
     Member, Pruned  what a set of applied objects has, and has lost lately
+    standings       what the objects of a set are judged by
+    users_staying   who is in the way of a plugin's end
     Remembered      a request that came with an Idempotency-Key, and the answer it was Given
+    Fork            a copy of it in memory
     DataDirLock     one daemon a data directory
     Holder          which daemon that is, as the database has it
 
@@ -17,12 +20,15 @@ Nothing of SQLite or peewee leaves this room: errors are those of `volant.errors
 is deliberately no query language and no update without a reason: each write names the event it is.
 """
 
+from volant.store.fork import Fork
 from volant.store.idempotency import Given, Remembered
 from volant.store.lease import DataDirLock
 from volant.store.ownership import RESTORABLE_S, Member, Pruned
 from volant.store.rows import Rows
+from volant.store.standing import standings
 from volant.store.store import Store
 from volant.store.transaction import Transaction
+from volant.store.usage import users_staying
 from volant.store.values import Child, Column, Filter, Holder, Position, Sizes, StoreSettings, Tally
 
 __all__ = [
@@ -31,6 +37,7 @@ __all__ = [
     "Column",
     "DataDirLock",
     "Filter",
+    "Fork",
     "Given",
     "Holder",
     "Member",
@@ -43,4 +50,6 @@ __all__ = [
     "StoreSettings",
     "Tally",
     "Transaction",
+    "standings",
+    "users_staying",
 ]

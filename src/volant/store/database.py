@@ -123,6 +123,11 @@ def open_reading(path: Path) -> Connection:
     return connection
 
 
+def open_memory() -> Connection:
+    """A database that no file is made for, from which others can be attached."""
+    return _connect(":memory:", [("journal_mode", "memory"), ("synchronous", "off")], uri=True)
+
+
 def _connect(database: str, pragmas: Sequence[tuple[str, object]], **options: Any) -> Connection:
     # thread_safe=False keeps the state in the object rather than in the thread, because the writing connection is
     # opened by one thread and handed to another.

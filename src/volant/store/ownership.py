@@ -8,12 +8,16 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
+import msgspec
+
 from volant.clock import Instant, Uid
 from volant.model.apply.merge import Fields
 from volant.model.meta import Key, Kind
 from volant.store.database import Execute
 
 RESTORABLE_S = 86_400.0
+
+_PATHS = msgspec.json.Decoder(frozenset[str])
 
 
 class Member(NamedTuple):
@@ -41,7 +45,7 @@ class Pruned(NamedTuple):
 def fields_of(execute: Execute, uid: Uid) -> dict[str, frozenset[str]]:
     """Who has said what of an object; nothing of one that was never applied."""
     rows = execute("SELECT manager, paths FROM fields WHERE uid = ?", (uid,)).fetchall()
-    return {manager: frozenset(json.loads(paths)) for manager, paths in rows}
+    return {manager: _PATHS.decode(paths) for manager, paths in rows}
 
 
 def set_fields(execute: Execute, uid: Uid, fields: Fields) -> None:
@@ -62,6 +66,11 @@ def join(execute: Execute, name: str, uid: Uid) -> None:
     execute("INSERT OR REPLACE INTO set_members (uid, set_name) VALUES (?, ?)", (uid, name))
 
 
+def leave(execute: Execute, uid: Uid) -> None:
+    """The object is of no set."""
+    execute("DELETE FROM set_members WHERE uid = ?", (uid,))
+
+
 def members(execute: Execute, name: str) -> list[Member]:
     """The objects of a set, in the order of their creation."""
     rows = execute(
@@ -73,8 +82,12 @@ def members(execute: Execute, name: str) -> list[Member]:
 
 
 def sets(execute: Execute) -> list[str]:
-    """Every set that has an object or something that can be restored, by name."""
-    rows = execute("SELECT set_name FROM set_members UNION SELECT set_name FROM pruned ORDER BY 1", ()).fetchall()
+    """Every set that has an object, something that can be restored, or revisions, by name."""
+    rows = execute(
+        "SELECT set_name FROM set_members UNION SELECT set_name FROM pruned "
+        "UNION SELECT set_name FROM set_revisions ORDER BY 1",
+        (),
+    ).fetchall()
     return [str(name) for (name,) in rows]
 
 

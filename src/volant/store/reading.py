@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from volant.clock import Instant, Uid
 from volant.errors import NotFound, Unavailable
+from volant.model.apply.sets import SetRevision
 from volant.model.deployment import Deployment
 from volant.model.event import Committed
 from volant.model.history import ConfigChange
@@ -20,7 +21,7 @@ from volant.model.meta import Key, Kind
 from volant.model.objects import Object, decode
 from volant.model.plugin import Plugin
 from volant.model.vm import VM
-from volant.store import eventlog, history, listing, ownership
+from volant.store import eventlog, history, listing, ownership, setlog
 from volant.store.database import DATABASE_ERRORS, Connection, Row, meaning
 from volant.store.ownership import Member, Pruned
 from volant.store.rows import Rows
@@ -51,7 +52,7 @@ class Reading(Rows):
         self._reader = connection
 
     def sets(self) -> list[str]:
-        """Every set that has an object or something that can be restored, by name."""
+        """Every set that has an object, something that can be restored, or revisions, by name."""
         return self._asked(ownership.sets)
 
     def members(self, name: str) -> list[Member]:
@@ -61,6 +62,30 @@ class Reading(Rows):
     def pruned(self, name: str, now: Instant) -> list[Pruned]:
         """What was pruned of a set and can be restored at `now`, oldest first."""
         return self._asked(ownership.pruned, name, now)
+
+    def set_of(self, uid: Uid) -> str | None:
+        """The set that an object is of."""
+        return self._asked(ownership.set_of, uid)
+
+    def fields(self, uid: Uid) -> dict[str, frozenset[str]]:
+        """Who has said which field of an object: nothing of one that was never applied."""
+        return self._asked(ownership.fields_of, uid)
+
+    def set_revision(self, name: str) -> SetRevision | None:
+        """The current revision of a set; None of one that was never applied atomically."""
+        return self._asked(setlog.last, name)
+
+    def set_revisions(self, name: str) -> list[SetRevision]:
+        """The revisions of a set, newest first."""
+        return self._asked(setlog.revisions, name)
+
+    def set_documents(self, name: str, number: int) -> bytes | None:
+        """The manifests that a revision of a set was made of, as a JSON array; None when they are not kept."""
+        return self._asked(setlog.documents, name, number)
+
+    def sets_progressing(self) -> list[str]:
+        """Every set that is not where its last apply was to bring it."""
+        return self._asked(setlog.progressing)
 
     def vm(self, name: str) -> VM:
         """The VM of that name. Raises NotFound."""

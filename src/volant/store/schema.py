@@ -5,6 +5,7 @@
     addresses    who holds which address          free_ranges    which addresses nobody holds
     config_changes  what changed of a VM's config    idempotency  answers to writes that carried a key
     revisions    the templates that deployments have and had
+    set_revisions  what applies made of sets
     lease        one row: which daemon may write
     head         one row: the last revision, where the event log begins, which pool the addresses are of
 
@@ -319,6 +320,29 @@ def _make_revisions(connection: Connection) -> None:
     )
 
 
+class SetRevisionRow(Model):
+    """What an apply made of a set: the JSON documents of it, of what was said, and of what it takes to go back."""
+
+    set_name = TextField()
+    number = IntegerField()
+    state = TextField()
+    at = DoubleField()
+    head = BlobField()
+    documents = BlobField(null=True)
+    undo = BlobField(null=True)
+
+    class Meta:  # noqa: D106 -- because its meaning is peewee's
+        table_name = "set_revisions"
+        strict_tables = True
+        primary_key = CompositeKey("set_name", "number")
+
+
+def _make_set_revisions(connection: Connection) -> None:
+    with connection.db.bind_ctx((SetRevisionRow,)):
+        connection.db.create_tables((SetRevisionRow,), safe=False)
+    connection.execute("CREATE INDEX sets_progressing ON set_revisions (set_name) WHERE state = 'progressing'")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     _make_tables,
     _make_config_changes,
@@ -328,6 +352,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _make_published,
     _make_sets,
     _make_revisions,
+    _make_set_revisions,
 )
 """The n-th, counted from 1, makes version n out of version n - 1. Appended to, never changed."""
 

@@ -140,6 +140,11 @@ class Store(Reading):
         """Whether the last commit succeeded (S4)."""
         return self.trouble is None
 
+    @property
+    def path(self) -> Path:
+        """The database file."""
+        return self._path
+
     def confirm(self, obj: Object) -> None:
         """The store still holds exactly this object, and is ours to act for: else Conflict, or Fenced.
 

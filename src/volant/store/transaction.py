@@ -21,13 +21,15 @@ from volant.clock import Instant, Uid, UidFactory
 from volant.errors import AlreadyExists, Conflict, Invalid
 from volant.model.apply.documents import live
 from volant.model.apply.merge import Fields, moved
+from volant.model.apply.sets import SetRevision, Undo
 from volant.model.deployment import DeploymentSpec, DeploymentStatus
 from volant.model.event import Committed, EventType, Happening, committed
 from volant.model.meta import Key, Kind
 from volant.model.objects import Object
 from volant.model.plugin import PluginSpec, PluginStatus
+from volant.model.sync import SyncSpec, SyncStatus
 from volant.model.vm import VM, NetworkMode, VMSpec, VMStatus
-from volant.store import addresses, history, idempotency, ownership, ports, revisions, rows
+from volant.store import addresses, history, idempotency, ownership, ports, revisions, rows, setlog
 from volant.store.addresses import Pools
 from volant.store.database import Execute, Row
 from volant.store.idempotency import Given, Remembered
@@ -35,11 +37,21 @@ from volant.store.ownership import Member, Pruned
 from volant.store.rows import Rows
 
 Obj = TypeVar("Obj", bound=Object)
-Spec = VMSpec | DeploymentSpec | PluginSpec
-Status = VMStatus | DeploymentStatus | PluginStatus
+Spec = VMSpec | DeploymentSpec | PluginSpec | SyncSpec
+Status = VMStatus | DeploymentStatus | PluginStatus | SyncStatus
 
-UPDATED: dict[Kind, EventType] = {"VM": "vm.updated", "Deployment": "deployment.updated", "Plugin": "plugin.updated"}
-GONE: dict[Kind, EventType] = {"VM": "vm.deleted", "Deployment": "deployment.deleted", "Plugin": "plugin.removed"}
+UPDATED: dict[Kind, EventType] = {
+    "VM": "vm.updated",
+    "Deployment": "deployment.updated",
+    "Plugin": "plugin.updated",
+    "Sync": "sync.updated",
+}
+GONE: dict[Kind, EventType] = {
+    "VM": "vm.deleted",
+    "Deployment": "deployment.deleted",
+    "Plugin": "plugin.removed",
+    "Sync": "sync.deleted",
+}
 
 
 class Transaction(Rows):
@@ -215,6 +227,26 @@ class Transaction(Rows):
     def restored(self, name: str, key: Key) -> None:
         """It is there again."""
         ownership.restored(self._execute, name, key)
+
+    def leave(self, uid: Uid) -> None:
+        """The object is of no set from now on."""
+        ownership.leave(self._execute, uid)
+
+    def set_revision(self, name: str) -> SetRevision | None:
+        """The current revision of a set; None of one that was never applied atomically."""
+        return setlog.last(self._execute, name)
+
+    def set_undo(self, revision: SetRevision) -> Undo:
+        """What it takes to take a revision back, while it is progressing."""
+        return setlog.undo(self._execute, revision.set, revision.number)
+
+    def begin_set_revision(self, revision: SetRevision, said: bytes, undo: Undo) -> None:
+        """The revision is the set's from now on; `said` are the manifests that it was made of."""
+        setlog.begin(self._execute, revision, said, undo)
+
+    def amend_set_revision(self, revision: SetRevision) -> None:
+        """Write a revision anew; one that is no longer progressing cannot be taken back."""
+        (setlog.amend if revision.state == "progressing" else setlog.end)(self._execute, revision)
 
     def remembered(self, key: str) -> Remembered | None:
         """What is known of the request that came with this Idempotency-Key."""

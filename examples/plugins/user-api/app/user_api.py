@@ -4,13 +4,15 @@
     GET    /users/{id}               PUT    /users/{id}           DELETE /users/{id}
     GET    /healthz                  GET    /openapi.json
 
-Nothing but the standard library. SIGTERM ends it once the requests that are being answered are.
+Nothing but the standard library. SIGTERM ends it once the requests that are being answered are. VERSION in the
+environment is what it calls itself in `Server`, PORT where it listens unless `--port` says otherwise.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import signal
 import threading
@@ -41,6 +43,8 @@ class Api(BaseHTTPRequestHandler):
     """One connection. The server has the users."""
 
     protocol_version = "HTTP/1.1"
+    server_version = f"user-api/{os.environ.get('VERSION', '1')}"
+    sys_version = ""
     # Whoever holds a connection and says nothing does not hold up the end of the program for longer.
     timeout = 5
     server: Server
@@ -125,6 +129,8 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = False
     allow_reuse_address = True
+    # Not 5: whoever comes while so many wait is not told so, and finds nobody in the end.
+    request_queue_size = 128
 
     def __init__(self, port: int, users: Users) -> None:
         self.users = users
@@ -161,7 +167,7 @@ def _user(body: dict[str, Any]) -> tuple[str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8080")))
     asked = parser.parse_args()
     users = Users(asked.data)
     server = Server(asked.port, users)

@@ -11,17 +11,32 @@ from msgspec import Meta as Constraint
 from volant.api.body import FieldError, converted
 from volant.errors import Invalid
 from volant.model.apply.documents import FORMS, Document
-from volant.model.meta import Key, Name
+from volant.model.meta import Key, Misfit, Name
 
 MAX_OBJECTS = 10_000
 MAX_TOLD = 100
 """Mistakes that an answer lists."""
+DEADLINE_S = 600.0
+"""How long a set may take to become healthy, unless it is said."""
+
+DeadlineSeconds = Annotated[
+    float,
+    Constraint(ge=1, le=86_400, description="Seconds within which the set has to be healthy; 600 unless said."),
+]
 
 Manager = Annotated[
     str,
     Constraint(
         pattern=r"^[a-z0-9][a-z0-9._/-]{0,62}$(?!\n)",
         description="Who says the fields: lower-case letters, digits, '.', '_', '/', '-', at most 63.",
+    ),
+]
+
+Commit = Annotated[
+    str,
+    Constraint(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$(?!\n)",
+        description="What the objects come from, such as the id of a commit; each event of this apply has it.",
     ),
 ]
 
@@ -32,7 +47,10 @@ class Apply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `objects` are manifests: `kind`, `metadata`, `spec`. `manager` is whose their fields are. `prune` deletes what the
     set no longer names, which `partial` forbids: objects that are not all of the set. `confirm_delete` is how many
     deletions are meant, where there are many. `force` takes fields and objects over from other managers and sets.
-    `plan` is the token of a dry run: nothing is done but exactly that.
+    `plan` is the token of a dry run: nothing is done but exactly that. `atomic` takes the whole set back to its last
+    healthy revision unless all of it is healthy within `deadline_seconds`, and prunes only then; what was taken back is
+    refused until it is said otherwise, or with `retry`. `commit` is where the objects come from, for the
+    events of what is done.
     """
 
     set: Name
@@ -43,10 +61,37 @@ class Apply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     force: bool = False
     confirm_delete: Annotated[int, Constraint(ge=0)] | UnsetType = UNSET
     plan: Annotated[str, Constraint(min_length=32, max_length=32)] | UnsetType = UNSET
+    commit: Commit | UnsetType = UNSET
+    atomic: bool = False
+    deadline_seconds: DeadlineSeconds | UnsetType = UNSET
+    retry: bool = False
 
     def __post_init__(self) -> None:
         if self.prune and self.partial:
             raise ValueError("a part of a set says nothing of the rest: 'prune' needs all of it")
+        if self.deadline_seconds is not UNSET and not self.atomic:
+            raise Misfit("/deadline_seconds", "expected with 'atomic': nothing else is taken back")
+
+    @property
+    def deadline_s(self) -> float | None:
+        """In how many seconds the set is taken back unless it is healthy; None: never."""
+        if not self.atomic:
+            return None
+        return DEADLINE_S if self.deadline_seconds is UNSET else self.deadline_seconds
+
+
+class SetRollback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /sets/{name}/rollback`: which revision of the set to apply once more, and how; see `Apply`."""
+
+    revision: Annotated[int, Constraint(ge=1, description="The number of a revision.")] | UnsetType = UNSET
+    force: bool = False
+    confirm_delete: Annotated[int, Constraint(ge=0)] | UnsetType = UNSET
+    atomic: bool = False
+    deadline_seconds: DeadlineSeconds | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if self.deadline_seconds is not UNSET and not self.atomic:
+            raise Misfit("/deadline_seconds", "expected with 'atomic': nothing else is taken back")
 
 
 class Placed(NamedTuple):

@@ -1,4 +1,4 @@
-"""The handlers of sets: apply one, show them, and make again what was pruned.
+"""The handlers of sets: apply one, show them, go back, and make again what was pruned.
 
 An apply is one job: whatever stands in its way, it has changed nothing. A dry run is the same job, rolled back, so what
 it says is what an apply does (A4).
@@ -6,24 +6,29 @@ it says is what an apply does (A4).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
-from volant.api.apply.asked import Apply, Placed, documents, invalid
+from volant.api.apply.asked import Apply, Placed, SetRollback, documents, invalid
 from volant.api.apply.objects import Desk, apply_one
 from volant.api.apply.prune import prune
+from volant.api.apply.story import Story
+from volant.api.apply.views import known_set, set_view
 from volant.api.body import FieldError
 from volant.api.call import Answer, Call, encoded, plain
-from volant.clock import Uid, rfc3339
+from volant.api.keys import key_of, once
+from volant.clock import Uid
 from volant.errors import Conflict, Invalid, NotFound, RequestError
 from volant.model.apply.exported import Kept
 from volant.model.apply.merge import Fields
-from volant.model.apply.outcome import ApplyView, MemberView, Planned, PrunedView, SetView, answer, token
+from volant.model.apply.outcome import ApplyView, Planned, answer, token
+from volant.model.apply.sets import SetRevision
 from volant.model.meta import Key, Kind
 from volant.model.queries import Applying, NoQuery
-from volant.store import RESTORABLE_S, Pruned, Transaction
+from volant.store import Pruned, Transaction
 
 KINDS: tuple[Kind, ...] = ("Plugin", "VM", "Deployment")
 """What is used comes before who uses it, in whatever order they are said."""
@@ -34,9 +39,9 @@ NOTHING: Mapping[Key, Fields] = {}
 class _Tried(Exception):
     """Not an error: the answer of a dry run, on its way out of a transaction that is to be rolled back."""
 
-    def __init__(self, view: ApplyView) -> None:
+    def __init__(self, answer: Answer) -> None:
         super().__init__()
-        self.view = view
+        self.answer = answer
 
 
 async def apply(call: Call, query: Applying) -> Answer:
@@ -47,18 +52,17 @@ async def apply(call: Call, query: Applying) -> Answer:
     plan, with a `token`: `?dry_run=true` gives it without doing anything, and `plan` in the body does nothing else.
     """
     asked = await call.body(Apply)
-    view = await _applied(call, asked, is_trial=query.dry_run)
-    return Answer(200, encoded(view))
+    return await _applied(call, asked, is_trial=query.dry_run)
 
 
 async def list_sets(call: Call, query: NoQuery) -> Answer:
     """`GET /sets`: List what was applied together, by name."""
-    return plain([_set_view(call, name) for name in call.store.sets()])
+    return plain([set_view(call, name) for name in call.store.sets()])
 
 
 async def get_set(call: Call, query: NoQuery) -> Answer:
-    """`GET /sets/{name}`: Show a set: its objects, and what was pruned of it in the last 24 hours."""
-    return plain(_known(_set_view(call, call.name)))
+    """`GET /sets/{name}`: Show a set: its objects, its revisions, and what was pruned of it in the last 24 hours."""
+    return plain(known_set(call, call.name))
 
 
 async def restore(call: Call, query: Applying) -> Answer:
@@ -69,33 +73,79 @@ async def restore(call: Call, query: Applying) -> Answer:
     """
     lost = [one for one in call.store.pruned(call.name, call.deps.clock.now()) if not _is_there(call, one)]
     if not lost:
-        _known(_set_view(call, call.name))
+        known_set(call, call.name)
     kept = {one.key: msgspec.json.decode(one.document, type=Kept) for one in lost}
     objects = [{"kind": one.kind, "metadata": one.metadata, "spec": one.spec} for one in kept.values()]
     said = {key: one.said for key, one in kept.items()}
     asked = Apply(set=call.name, objects=objects, partial=True)
-    return Answer(200, encoded(await _applied(call, asked, said, is_trial=query.dry_run)))
+    return await _applied(call, asked, said, is_trial=query.dry_run)
 
 
-async def _applied(call: Call, asked: Apply, said: Mapping[Key, Fields] = NOTHING, *, is_trial: bool) -> ApplyView:
-    placed = documents(asked)
+async def roll_back(call: Call, query: Applying) -> Answer:
+    """`POST /sets/{name}/rollback`: Apply a set once more as it was said for an earlier revision.
 
-    def job(tx: Transaction) -> ApplyView:
-        view = _apply_in(Desk(call, tx, asked, is_trial, said), placed)
+    That is an apply like any other, as the manager of then, and a new revision; what that revision did not name goes,
+    unless it was a part of the set only. Without `revision` it is the last healthy one before the current.
+    """
+    asked = await call.body(SetRollback)
+    known_set(call, call.name)
+    found = call.store.set_revisions(call.name)
+    revision = _earlier(found, asked.revision)
+    said = None if revision is None else call.store.set_documents(call.name, revision.number)
+    if revision is None or said is None:
+        what = "has no earlier revision that was healthy" if asked.revision is UNSET else "does not keep that revision"
+        raise Conflict(
+            f"cannot roll the set {call.name} back: it {what}",
+            code="no_such_revision",
+            details={"set": call.name, "revisions": [one.number for one in found]},
+        )
+    again = Apply(
+        set=call.name,
+        objects=msgspec.json.decode(said),
+        manager=revision.manager,
+        prune=not revision.is_partial,
+        partial=revision.is_partial,
+        force=asked.force,
+        confirm_delete=asked.confirm_delete,
+        atomic=asked.atomic,
+        deadline_seconds=asked.deadline_seconds,
+        retry=True,  # because it is asked for by name
+    )
+    return await _applied(call, again, is_trial=query.dry_run)
+
+
+def _earlier(found: Sequence[SetRevision], number: int | UnsetType) -> SetRevision | None:
+    if number is UNSET:
+        return next((one for one in found[1:] if one.state == "healthy"), None)
+    return next((one for one in found if one.number == number), None)
+
+
+async def _applied(call: Call, asked: Apply, said: Mapping[Key, Fields] = NOTHING, *, is_trial: bool) -> Answer:
+    placed, key = documents(asked), call.headers.get(b"idempotency-key")
+
+    def job(tx: Transaction) -> tuple[None, Answer]:
+        answer = Answer(200, encoded(apply_in(Desk(call, tx, asked, is_trial, said), placed)))
         if is_trial:
-            raise _Tried(view)
-        return view
+            raise _Tried(answer)
+        return None, answer
 
+    if key is not None and not is_trial:
+        return await once(call, key, job)
+    if key is not None:
+        key_of(key)  # because a trial tells what the write would be refused for
     try:
-        return await call.store.write(job)
+        return (await call.store.write(job))[1]
     except _Tried as tried:
-        return tried.view
+        return tried.answer
 
 
-def _apply_in(desk: Desk, placed: list[Placed]) -> ApplyView:
+def apply_in(desk: Desk, placed: list[Placed]) -> ApplyView:
+    """All of an apply, inside its transaction. Raises what is in its way, with nothing done."""
+    story = Story(desk)
     members = desk.tx.members(desk.asked.set) if desk.asked.prune else []
-    planned, uids = _objects(desk, placed)
-    planned += prune(desk, members, uids) if desk.asked.prune else []
+    planned, uids = _objects(desk, placed, story)
+    pruned = prune(desk, members, uids, story) if desk.asked.prune else []
+    planned += pruned
     now = token(desk.asked.set, desk.asked.manager, planned)
     if desk.asked.plan is not UNSET and desk.asked.plan != now:
         raise Conflict(
@@ -103,15 +153,18 @@ def _apply_in(desk: Desk, placed: list[Placed]) -> ApplyView:
             code="plan_changed",
             details={"token": now},
         )
-    return answer(desk.asked.set, desk.asked.manager, planned, dry_run=desk.is_trial)
+    revision = story.close(is_pruned=bool(pruned))
+    view = answer(desk.asked.set, desk.asked.manager, planned, dry_run=desk.is_trial)
+    return view if desk.is_trial else replace(view, revision=revision)
 
 
-def _objects(desk: Desk, placed: list[Placed]) -> tuple[list[Planned], set[Uid]]:
+def _objects(desk: Desk, placed: list[Placed], story: Story) -> tuple[list[Planned], set[Uid]]:
     """Every object of the set made or changed. Raises what is in the way of all of them, together (A9)."""
     planned: dict[str, Planned] = {}
     troubles: list[tuple[Placed, RequestError]] = []
     uids: set[Uid] = set()
     for one in sorted(placed, key=lambda one: KINDS.index(one.key.kind)):
+        story.before(one.key)
         try:
             obj, planned[one.at] = apply_one(desk, one)
         except RequestError as error:
@@ -121,6 +174,7 @@ def _objects(desk: Desk, placed: list[Placed]) -> tuple[list[Planned], set[Uid]]
         if desk.tx.set_of(obj.meta.uid) != desk.asked.set:
             desk.tx.join(desk.asked.set, obj.meta.uid)
             desk.tx.restored(desk.asked.set, obj.meta.key)
+        story.after(obj)
     if troubles:
         raise _all_of(troubles)
     return [planned[one.at] for one in placed], uids
@@ -165,23 +219,3 @@ def _is_there(call: Call, one: Pruned) -> bool:
     # What is still on its way out is asked for, and refused: left out, it would be missed in silence.
     found = call.store.find(one.key)
     return found is not None and not found.meta.is_deleting
-
-
-def _set_view(call: Call, name: str) -> SetView:
-    members = tuple(MemberView(kind=m.kind, name=m.name, uid=m.uid) for m in call.store.members(name))
-    pruned = tuple(
-        PrunedView(
-            kind=one.kind,
-            name=one.name,
-            pruned_at=rfc3339(one.at),
-            restorable_until=rfc3339(one.at + RESTORABLE_S),
-        )
-        for one in call.store.pruned(name, call.deps.clock.now())
-    )
-    return SetView(name=name, objects=members, pruned=pruned)
-
-
-def _known(view: SetView) -> SetView:
-    if not view.objects and not view.pruned:
-        raise NotFound("Set", view.name, code="set_not_found")
-    return view

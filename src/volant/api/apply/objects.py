@@ -35,16 +35,16 @@ from volant.model.apply.leaves import Leaves, dotted, nested
 from volant.model.apply.merge import UNTRACKED, Clash, Fields, merge
 from volant.model.apply.outcome import Planned
 from volant.model.deployment import FINALIZER as DEPLOYMENT_FINALIZER
-from volant.model.deployment import Deployment, DeploymentSpec
+from volant.model.deployment import Deployment, DeploymentSpec, template_of
 from volant.model.document import spelt_out
-from volant.model.event import EventType
+from volant.model.event import EventType, Happening
 from volant.model.history import changes, digest, is_secret, redacted
 from volant.model.meta import Key, Kind, Meta, Misfit
 from volant.model.objects import Object
 from volant.model.plugin import FINALIZER as PLUGIN_FINALIZER
 from volant.model.plugin import Manifest, Plugin, PluginSpec
 from volant.model.requests import AskedConfig, resolve
-from volant.model.rollout import Strategy
+from volant.model.rollout import Strategy, digest_of
 from volant.model.vm import FINALIZER, VM, VMSpec, check_growth, restart_required
 from volant.store import Transaction
 
@@ -59,13 +59,22 @@ IMMUTABLE = "cannot be changed: delete the {kind} and apply it again, or give it
 
 
 class Desk(NamedTuple):
-    """What one apply works with. A trial is rolled back at its end; `said` is who had said what of what comes back."""
+    """What one apply works with. A trial is rolled back at its end; `said` is who had said what of what comes back.
+
+    `reason` is that of the events of what is made and changed.
+    """
 
     call: Call
     tx: Transaction
     asked: Apply
     is_trial: bool = False
     said: Mapping[Key, Fields] = {}
+    reason: str = "SetApplied"
+
+    def happening(self, kind: EventType, *, reason: str) -> Happening:
+        """What this apply does, for the event of a write: with the commit that it is of."""
+        found = self.call.happening(kind, reason=reason)
+        return found if self.asked.commit is UNSET else replace(found, commit=self.asked.commit)
 
 
 class Done(NamedTuple):
@@ -89,7 +98,7 @@ def apply_one(desk: Desk, placed: Placed) -> Done:
 def _made(desk: Desk, placed: Placed) -> Done:
     tx, document = desk.tx, placed.document
     new = _new(desk, placed)
-    obj = tx.insert(new, desk.call.happening(CREATED[document.kind], reason="SetApplied"))
+    obj = tx.insert(new, desk.happening(CREATED[document.kind], reason=desk.reason))
     tx.set_fields(obj.meta.uid, desk.said.get(placed.key) or {desk.asked.manager: frozenset(_given(document))})
     changed = changes({}, nested(live(obj)))
     planned = Planned(kind=obj.meta.kind, name=obj.meta.name, action="create", changes=_told(changed))
@@ -97,31 +106,30 @@ def _made(desk: Desk, placed: Placed) -> Done:
 
 
 def _changed(desk: Desk, placed: Placed, found: Object) -> Done:
-    tx, asked, before = desk.tx, desk.asked, live(found)
-    # Whoever has made or changed an object that nobody applies has said all of it.
-    fields: Fields = tx.fields(found.meta.uid) or {UNTRACKED: frozenset(before)}
+    tx, asked, whole = desk.tx, desk.asked, live(found)
+    before = whole
     if isinstance(placed.document, PluginDocument):
         _refuse_other_manifest(desk, placed, placed.document, found)
         before = _of_plugin(before)
+    # Whoever has made or changed an object that nobody applies has said all of it.
+    fields: Fields = tx.fields(found.meta.uid) or {UNTRACKED: frozenset(before)}
     merged = merge(before, fields, asked.manager, _given(placed.document), force=asked.force)
     if merged.clashes:
         raise _clash(found, merged.clashes)
     document = _document(placed, merged.said)
-    spec, labels = _spec(desk, placed, document, found), _or_none(document.metadata.labels)
-    happening = desk.call.happening(_updated(found), reason="SetApplied")
-    obj = tx.update_spec(
-        found,
-        spec,
-        happening,
-        labels=labels or {},
-        annotations=_or_none(document.metadata.annotations) or {},
-        fields=merged.fields,
-    )
-    changed = changes(nested(live(found)), nested(live(obj)))
+    spec = _spec(desk, placed, document, found)
+    labels = _or_none(document.metadata.labels) or {}
+    annotations = _or_none(document.metadata.annotations) or {}
+    obj = found
+    if (spec, labels, annotations, merged.fields) != (found.spec, found.meta.labels, found.meta.annotations, fields):
+        happening = desk.happening(_updated(found), reason=desk.reason)
+        obj = tx.update_spec(found, spec, happening, labels=labels, annotations=annotations, fields=merged.fields)
+    is_same = obj is found or obj == found
+    changed = {} if is_same else changes(nested(whole), nested(live(obj)))
     planned = Planned(
         kind=obj.meta.kind,
         name=obj.meta.name,
-        action="update" if obj is not found and obj != found else "unchanged",
+        action="unchanged" if is_same else "update",
         uid=obj.meta.uid,
         generation=found.meta.generation,
         changes=_told(changed),
@@ -233,8 +241,25 @@ def _vm_spec(desk: Desk, document: VMDocument, found: VM, plugin: Plugin) -> VMS
 
 def _deployment_spec(desk: Desk, document: DeploymentDocument, found: Object, plugin: Plugin) -> DeploymentSpec:
     assert isinstance(found, Deployment)  # noqa: S101 -- the same key is the same kind
-    spec = _asked_spec(desk, document, plugin)
-    return replace(spec, restart_nonce=found.spec.restart_nonce)
+    spec = replace(_asked_spec(desk, document, plugin), restart_nonce=found.spec.restart_nonce)
+    _refuse_reverted(desk, found, spec)
+    return spec
+
+
+def _refuse_reverted(desk: Desk, found: Deployment, spec: DeploymentSpec) -> None:
+    """Who says the same over and over would have it rolled and taken back for ever: force is no way round (U10)."""
+    if found.status.reverted is None or desk.asked.retry:
+        return
+    wanted = digest_of(template_of(spec))
+    if found.status.reverted != wanted or digest_of(template_of(found.spec)) == wanted:
+        return
+    numbers = [one.number for one in desk.tx.templates(found) if one.digest == wanted]
+    raise Conflict(
+        f"cannot apply Deployment {found.meta.name}: it was not available in time with this template and went back "
+        "by itself. Change the manifest, or say retry to try the same once more",
+        code="template_reverted",
+        details={"name": found.meta.name, "revision": numbers[0] if numbers else None},
+    )
 
 
 def _asked_spec(desk: Desk, document: DeploymentDocument, plugin: Plugin) -> DeploymentSpec:

@@ -11,34 +11,39 @@ import msgspec
 from msgspec import UNSET
 
 from volant.api.apply.objects import Desk
+from volant.api.apply.story import Story
 from volant.clock import Uid
 from volant.errors import Conflict, InUse
 from volant.model.apply.exported import kept
 from volant.model.apply.outcome import Planned, needs_confirmation
-from volant.model.event import EventType
-from volant.model.meta import Key, Kind
+from volant.model.apply.sets import ENDING
+from volant.model.meta import Key
 from volant.model.objects import Object
 from volant.model.plugin import Plugin
-from volant.store import Member
-
-DELETING: dict[Kind, EventType] = {
-    "VM": "vm.deleting",
-    "Deployment": "deployment.deleting",
-    "Plugin": "plugin.deleting",
-}
-ORDER: tuple[Kind, ...] = ("Deployment", "VM", "Plugin")
-"""Who uses goes before what is used."""
+from volant.store import Member, users_staying
 
 
-def prune(desk: Desk, members: Sequence[Member], applied: Collection[Uid]) -> list[Planned]:
+def prune(desk: Desk, members: Sequence[Member], applied: Collection[Uid], story: Story) -> list[Planned]:
     """Mark what the set no longer names. Raises Conflict `prune_unconfirmed`, InUse `plugin_in_use`.
 
-    `members` is the set as it was before anything was applied: what is made now is no part of what is kept.
+    `members` is the set as it was before anything was applied: what is made now is no part of what is kept. Of an
+    atomic apply it goes once the set is healthy: the story keeps which, and what it knows already is no news.
     """
     there = [found for member in members if (found := _there(desk, member)) is not None]
     doomed = [found for found in there if found.meta.uid not in applied]
-    _check_meant(desk, len(doomed), len(there))
-    return [_marked(desk, found) for kind in ORDER for found in doomed if found.meta.kind == kind]
+    fresh = [found for found in doomed if found.meta.uid not in story.known_doomed]
+    _check_meant(desk, len(fresh), len(there))
+    leaving = frozenset(found.meta.uid for found in doomed)
+    ordered = [found for kind in ENDING for found in fresh if found.meta.kind == kind]
+    for found in ordered:
+        if isinstance(found, Plugin):
+            _refuse_used(desk, found, leaving)
+    if desk.asked.atomic:
+        story.doomed = leaving
+    else:
+        for found in ordered:
+            _mark(desk, found)
+    return [_planned(found) for found in ordered]
 
 
 def _there(desk: Desk, member: Member) -> Object | None:
@@ -62,35 +67,24 @@ def _check_meant(desk: Desk, deletes: int, members: int) -> None:
         )
 
 
-def _marked(desk: Desk, found: Object) -> Planned:
-    tx, meta = desk.tx, found.meta
-    if isinstance(found, Plugin):
-        _refuse_used(desk, found)
-    tx.keep_pruned(desk.asked.set, meta.key, msgspec.json.encode(kept(found, tx.fields(meta.uid))))
-    tx.mark_deleting(found, desk.call.happening(DELETING[meta.kind], reason="SetPruned"))
+def _planned(found: Object) -> Planned:
+    meta = found.meta
     return Planned(kind=meta.kind, name=meta.name, action="delete", uid=meta.uid, generation=meta.generation)
 
 
-def _refuse_used(desk: Desk, plugin: Plugin) -> None:
-    """Whoever uses it has to be on its way out by now."""
-    tx, name = desk.tx, plugin.meta.name
-    vms = [vm for vm in tx.vms_using(name) if _stays(tx.find(Key("VM", vm)))]
-    deployments = [one for one in tx.deployments_using(name) if _stays(tx.find(Key("Deployment", one)))]
-    # The VMs of a deployment that goes follow it.
-    vms = [vm for vm in vms if not _goes_with_its_owner(desk, vm)]
+def _mark(desk: Desk, found: Object) -> None:
+    tx, meta = desk.tx, found.meta
+    tx.keep_pruned(desk.asked.set, meta.key, msgspec.json.encode(kept(found, tx.fields(meta.uid))))
+    tx.mark_deleting(found, desk.happening(ENDING[meta.kind], reason="SetPruned"))
+
+
+def _refuse_used(desk: Desk, plugin: Plugin, leaving: Collection[Uid]) -> None:
+    """Whoever uses it has to be on its way out by then."""
+    name = plugin.meta.name
+    vms, deployments = users_staying(desk.tx, name, leaving, is_rolled_away=desk.asked.atomic)
     if vms or deployments:
         raise InUse(
             f"cannot prune Plugin {name}: {len(vms)} VMs and {len(deployments)} deployments use it",
             code="plugin_in_use",
             details={"name": name, "vms": vms[:10], "deployments": deployments[:10]},
         )
-
-
-def _stays(found: Object | None) -> bool:
-    return found is not None and not found.meta.is_deleting
-
-
-def _goes_with_its_owner(desk: Desk, name: str) -> bool:
-    vm = desk.tx.find(Key("VM", name))
-    owner = vm.meta.owner if vm is not None else None
-    return owner is not None and not _stays(desk.tx.find(Key(owner.kind, owner.name)))

@@ -182,4 +182,4 @@ def _asked(routes: list[Route]) -> list[Any]:
 
 def _given(routes: list[Route]) -> list[Any]:
     found = [cls for route in routes for cls in (route.method.gives, *route.method.also.values())]
-    return [cls for cls in found if cls is not None]
+    return [cls for cls in found if cls not in (None, str)]

@@ -13,18 +13,24 @@ import msgspec
 from msgspec import structs
 from msgspec.structs import replace
 
-from volant.api.apply.asked import Apply
+from volant.api.apply.asked import Apply, SetRollback
 from volant.api.deps import Check
+from volant.api.openapi.plan_example import PLAN
+from volant.api.openapi.set_example import APPLIES, DB, SET, SET_ROLLBACKS, WEB
+from volant.api.openapi.sync_example import SYNC
 from volant.api.system import DaemonHealth
 from volant.clock import Uid
+from volant.model.apply.documents import DeploymentDocument, VMDocument
 from volant.model.apply.exported import ExportedView
-from volant.model.apply.outcome import ApplyView, MemberView, Planned, PrunedView, SetView
+from volant.model.apply.outcome import ApplyView, Planned, SetView
 from volant.model.event import EventData, PastEvent
 from volant.model.patches import ConfigPatch
 from volant.model.plugin import Manifest
 from volant.model.requests import Enable, NewDeployment, NewVM, Rollback, Scale
 from volant.model.rollout import Strategy
 from volant.model.summary import Summary
+from volant.model.timeline import PlanView
+from volant.model.timings import Timings
 from volant.model.views import (
     ArtifactView,
     ChangeView,
@@ -33,14 +39,17 @@ from volant.model.views import (
     ConfigView,
     DeploymentStatusView,
     DeploymentView,
+    EndpointsView,
     HealthView,
     HostResources,
     LinkView,
     NetworkView,
     PluginNames,
     PluginView,
+    ReplicaView,
     RevisionView,
     Stats,
+    SyncView,
     SystemInfo,
     TurnView,
     VMView,
@@ -75,13 +84,22 @@ _RUNNING = VMView(
     restart_required=False,
     restarts=0,
     started_at="2025-01-15T10:00:05Z",
+    timings=Timings(waited_s=0.01, launch_s=0.21, boot_s=1.13, ready_s=0.05),
     endpoints=(Endpoint(address="127.88.0.10", port=80, guest_port=80),),
     conditions=(
         ConditionView(type="ready", status="true", last_update=_LATER, reason="Running", observed_generation=1),
     ),
 )
 _MADE = replace(
-    _RUNNING, status="starting", pid=None, health=None, revision=40, started_at=None, endpoints=(), conditions=()
+    _RUNNING,
+    status="starting",
+    pid=None,
+    health=None,
+    revision=40,
+    started_at=None,
+    timings=None,
+    endpoints=(),
+    conditions=(),
 )
 _CONFIG = ConfigView(resources=_SMALL, network=NetworkView(mode="bridge", bridge_name="volbr0"))
 _DEPLOYMENT = DeploymentView(
@@ -107,6 +125,7 @@ _DEPLOYMENT = DeploymentView(
     restart_policy="always",
     config=replace(_CONFIG, network=NetworkView(mode="user")),
     strategy=Strategy(),
+    template="5d41402abc4b2a76",
     template_revision=1,
     updated_replicas=3,
     rollout="complete",
@@ -120,6 +139,21 @@ _REVISION = RevisionView(
     plugin="user-api",
     restart_policy="always",
     config=_DEPLOYMENT.config,
+    template=_DEPLOYMENT.template,
+)
+_ENDPOINTS = EndpointsView(
+    deployment="api",
+    revision=57,
+    endpoints=(
+        ReplicaView(
+            vm="api-1",
+            uid=_UID,
+            ip="127.88.0.10",
+            node="host-1",
+            template_revision=1,
+            ports=(Endpoint(address="127.88.0.10", port=8080, guest_port=8080),),
+        ),
+    ),
 )
 _PLUGIN = PluginView(
     name="nginx-alpine",
@@ -215,15 +249,14 @@ GIVEN: Mapping[Any, Any] = {
         ),
     ),
     ExportedView: ExportedView(kind="Deployment", metadata={"name": "web"}, spec={"plugin": "user-api", "replicas": 3}),
-    SetView: SetView(
-        name="infra",
-        objects=(MemberView(kind="Deployment", name="web", uid=_UID),),
-        pruned=(PrunedView(kind="VM", name="old", pruned_at=_AT, restorable_until="2025-01-16T10:00:00Z"),),
-    ),
+    SetView: SET,
+    PlanView: PLAN,
+    SyncView: SYNC,
     VMView: _RUNNING,
     ConfigView: _CONFIG,
     DeploymentView: _DEPLOYMENT,
     RevisionView: _REVISION,
+    EndpointsView: _ENDPOINTS,
     PluginView: _PLUGIN,
     PluginNames: PluginNames(plugins=["nginx-alpine", "user-api", "postgres"]),
     SystemInfo: _INFO,
@@ -274,6 +307,8 @@ ASKED: Mapping[Any, Named] = {
     NewDeployment: {
         "replicas": ("Three VMs of one plugin", {"name": "api", "plugin": "user-api", "replicas": 3}),
     },
+    VMDocument: {"sized": ("With a size of its own", DB)},
+    DeploymentDocument: {"replicas": ("Three VMs of one plugin", WEB)},
     ConfigPatch: {
         "size": ("More of the host", {"resources": {"vcpu": 4, "memory_mb": 1024}}),
         "back": ("The plugin's own size again", {"resources": None}),
@@ -284,23 +319,8 @@ ASKED: Mapping[Any, Named] = {
     },
     Rollback: {"previous": ("To the template before", {}), "to": ("To the first one", {"revision": 1})},
     Enable: {"disable": ("No new VMs of it", {"enabled": False})},
-    Apply: {
-        "set": (
-            "A set of a plugin's deployment and one VM, all of it",
-            {
-                "set": "infra",
-                "prune": True,
-                "objects": [
-                    {"kind": "Deployment", "metadata": {"name": "web"}, "spec": {"plugin": "hello", "replicas": 3}},
-                    {
-                        "kind": "VM",
-                        "metadata": {"name": "db", "labels": {"tier": "back"}},
-                        "spec": {"plugin": "postgres", "config": {"resources": {"memory_mb": 1024}}},
-                    },
-                ],
-            },
-        ),
-    },
+    Apply: APPLIES,
+    SetRollback: SET_ROLLBACKS,
     Manifest: {
         "disk": (
             "A guest from a disk image",
@@ -331,6 +351,9 @@ ASKED: Mapping[Any, Named] = {
     },
 }
 """Type of a request body -> what one looks like. The first is what generated documentation shows."""
+
+CONSOLE = "volant: workload started\nGET / 200\n"
+"""What a guest says."""
 
 
 def asked(cls: Any) -> dict[str, Any]:

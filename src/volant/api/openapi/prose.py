@@ -15,7 +15,9 @@ TAGS: dict[str, tuple[str, str]] = {
     "plugins": ("Plugins", "What guests are made of."),
     "manifests": ("Sets", "Objects that are applied together, from manifests."),
     "apply": ("Sets", "Objects that are applied together, from manifests."),
+    "plan": ("Sets", "Objects that are applied together, from manifests."),
     "sets": ("Sets", "Objects that are applied together, from manifests."),
+    "syncs": ("Syncs", "Sets that the daemon keeps as files say them, because its settings say so."),
     "system": ("System", "The daemon and its host."),
     "events": ("Events", "Every transition, as it is committed."),
     "openapi": ("System", "The daemon and its host."),
@@ -24,7 +26,7 @@ TAGS: dict[str, tuple[str, str]] = {
 }
 """First step of a path -> its tag and what that means, in the order of the document."""
 
-_ROUTE = re.compile(r"^`(?:GET|POST|PATCH|DELETE) /[^`]*`(?: and `[^`]*`)?[:.]?\s*")
+_ROUTE = re.compile(r"^`(?:GET|POST|PUT|PATCH|DELETE) /[^`]*`(?: and `[^`]*`)?[:.]?\s*")
 _RULE = re.compile(r"\s\([A-Z]\d+(?:, ?[A-Z]\d+)*\)")
 _WORDS = re.compile(r"_([a-z]+)")
 _ABBREVIATIONS = {"vm": "VM", "vms": "VMs"}

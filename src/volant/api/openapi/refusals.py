@@ -34,7 +34,7 @@ WRITES = (
 CONDITIONAL = ("precondition_failed",)
 """Of a write to something that exists."""
 
-KINDS = {"vms": "vm", "deployments": "deployment", "plugins": "plugin", "sets": "set"}
+KINDS = {"vms": "vm", "deployments": "deployment", "plugins": "plugin", "sets": "set", "syncs": "sync"}
 """Collections, and what the codes of their objects begin with."""
 
 DETAILS: Mapping[str, dict[str, Any]] = {

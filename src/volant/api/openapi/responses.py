@@ -22,6 +22,7 @@ LIST_TYPES = (list[VMView], list[DeploymentView], PluginNames)
 """Answers that are counted."""
 
 WORDS = {
+    101: "The connection is a WebSocket from now on.",
     200: "Success.",
     201: "Created.",
     202: "Accepted: it is on its way, and was not there yet when waiting ended.",
@@ -73,6 +74,9 @@ def answer(
         return {"description": description, "headers": lines}
     if is_stream(cls):
         return {"description": STREAM, "headers": lines, "content": _streamed(cls, components)}
+    if cls is str:
+        text: Schema = {"schema": {"type": "string"}, "examples": {"answer": {"value": examples.CONSOLE}}}
+        return {"description": description, "headers": lines, "content": {"text/plain": text}}
     example = examples.given(operation, cls)
     content: Schema = {"application/json": {"schema": components.given[cls]}}
     if example is not None:

@@ -11,6 +11,7 @@ from volant.model.deployment import Deployment, child_name, template_of
 from volant.model.event import Happening
 from volant.model.meta import Meta, Owner
 from volant.model.rollout import Template, digest_of
+from volant.model.sync import COMMIT
 from volant.model.vm import VM, VMSpec, settled
 from volant.store import Transaction
 
@@ -46,6 +47,7 @@ def _child(tx: Transaction, deployment: Deployment, template: Template, ordinal:
             kind="VM",
             created_at=tx.now,
             labels=template.labels,
+            annotations={COMMIT: meta.annotations[COMMIT]} if COMMIT in meta.annotations else {},
             owner=Owner(kind="Deployment", name=meta.name, uid=meta.uid),
             # From the first moment on, so that the row outlives whatever is made for it (D3).
             finalizers=(vms.FINALIZER,),

@@ -79,12 +79,13 @@ class Count(NamedTuple):
 
 
 class Victim(NamedTuple):
-    """A child that has to go, and why."""
+    """A child that has to go, why, and for how many seconds it goes on serving."""
 
     name: str
     uid: Uid
     reason: str
     message: str
+    drain_s: float = 0.0
 
 
 class CreateChildren(Struct, frozen=True):
@@ -261,7 +262,12 @@ def _chosen(
         return _rule(child, by), not _is_old(child, template), -(ordinal_of(name, child.name) or 0), child.name
 
     chosen = nsmallest(excess, (child for child in children if not child.is_deleting), key=rank)
-    return tuple(Victim(child.name, child.uid, reason, _RULES[_rule(child, by)]) for child in chosen)
+    # One that is not ready is nobody's endpoint: nobody has to hear first that it goes.
+    drain_s = deployment.spec.strategy.drain_s
+    return tuple(
+        Victim(child.name, child.uid, reason, _RULES[_rule(child, by)], drain_s if child.is_ready else 0.0)
+        for child in chosen
+    )
 
 
 def _rule(child: Child, by: Instant) -> int:

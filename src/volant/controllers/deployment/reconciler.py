@@ -19,6 +19,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from volant.clock import Clock, Instant
 from volant.controllers.deployment import plan
 from volant.controllers.deployment.making import create
@@ -32,6 +34,7 @@ from volant.model.meta import Key
 from volant.model.objects import Object
 from volant.model.plugin import Plugin
 from volant.model.rollout import digest_of
+from volant.model.vm import VM
 from volant.reconcile import DONE, Again, Outcome
 from volant.reconcile.effects import Effects
 from volant.store import Store, Tally, Transaction
@@ -193,20 +196,25 @@ def _advance_in(tx: Transaction, key: Key, limit: int) -> None:
 
 
 def _revert(tx: Transaction, deployment: Deployment, digest: str) -> None:
-    """The spec with its last template that was complete: once, because the template that is stuck is no longer its."""
+    """The spec with its last template that was complete: once, because the template that is stuck is no longer its.
+
+    Whose the fields are stays as it is: who said them has not taken them back, and mends them without force.
+    """
     revision = next((one for one in tx.templates(deployment) if one.digest == digest), None)
     if revision is None:
         raise Conflict(f"cannot go back from a rollout of {deployment.meta.name}: the last complete template is gone")
     message = f"no progress: back to the template of revision {revision.number}"
     happening = Happening(type="deployment.updated", actor=ACTOR, reason="RolledBack", message=message)
-    template = revision.template
-    tx.update_spec(deployment, with_template(deployment.spec, template), happening, labels=template.labels)
+    template, said = revision.template, tx.fields(deployment.meta.uid)
+    tx.update_spec(deployment, with_template(deployment.spec, template), happening, labels=template.labels, fields=said)
 
 
 def _delete(tx: Transaction, victims: Sequence[Victim]) -> None:
     for victim in victims:
         happening = Happening(type="vm.deleting", actor=ACTOR, reason=victim.reason, message=victim.message)
-        tx.mark_deleting(tx.get(Key("VM", victim.name)), happening)
+        vm = tx.get(Key("VM", victim.name))
+        spec = replace(vm.spec, drain_s=victim.drain_s) if isinstance(vm, VM) else None
+        tx.mark_deleting(vm, happening, spec=spec)
 
 
 def _use(plugin: Object | None) -> PluginUse:

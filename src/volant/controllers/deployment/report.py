@@ -15,7 +15,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from volant.clock import Instant
-from volant.controllers.deployment.rolling import STALLED, PluginUse, Tally, available, is_complete, updated
+from volant.controllers.deployment.rolling import (
+    STALLED,
+    PluginUse,
+    Tally,
+    available,
+    goes_back,
+    is_complete,
+    updated,
+)
 from volant.errors import VolantError
 from volant.model.conditions import Condition, Tristate, condition, merge_condition
 from volant.model.deployment import AVAILABLE, PROGRESSING, Deployment, DeploymentStatus, template_of
@@ -47,6 +55,10 @@ def report(
     status = _rolled(deployment, tally, now)
     is_stalled = _is_stalled(deployment, status, now)
     ready, progressing = _available(deployment, tally), _progressing(deployment, use, tally, trouble, is_stalled)
+    if progressing.reason == STALLED and goes_back(deployment.spec, status):
+        status = replace(status, reverted=status.template)
+    elif status.reverted == status.template:
+        status = replace(status, reverted=None)  # because somebody has begun it once more
     for new in (ready, progressing):
         status = replace(status, conditions=merge_condition(status.conditions, new, now))
     if status == deployment.status:
@@ -86,7 +98,9 @@ def _rolled(deployment: Deployment, tally: Tally, now: Instant) -> DeploymentSta
         template=template,
     )
     if is_complete(deployment.spec, tally):
-        return replace(done, completed=template, progress=0, progress_at=None)
+        # Since then the world has moved on, and what failed may be tried again.
+        reverted = old.reverted if old.completed == template else None
+        return replace(done, completed=template, progress=0, progress_at=None, reverted=reverted)
     if template == old.completed and not tally.old:
         return replace(done, progress=0, progress_at=None)  # because what is lost or scaled is no rollout
     progress = updated(tally) + available(tally) - tally.old_available - tally.old

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from volant.clock import Instant
 from volant.model.conditions import condition
-from volant.model.deployment import PROGRESSING, Deployment, DeploymentSpec, template_of
+from volant.model.deployment import PROGRESSING, Deployment, DeploymentSpec, DeploymentStatus, template_of
 from volant.model.rollout import bounds_of, digest_of
 
 STALLED = "ProgressDeadlineExceeded"
@@ -113,9 +113,13 @@ def should_revert(deployment: Deployment) -> bool:
 
     That is a template which was complete, so a rollout back to it that is stuck as well has nowhere to go.
     """
-    spec, status = deployment.spec, deployment.status
-    said = condition(status.conditions, PROGRESSING)
-    if not spec.strategy.auto_revert or spec.strategy.paused or said is None or said.reason != STALLED:
+    said = condition(deployment.status.conditions, PROGRESSING)
+    if said is None or said.reason != STALLED or said.observed_generation != deployment.meta.generation:
         return False
-    is_current = said.observed_generation == deployment.meta.generation
-    return is_current and status.completed not in (None, digest_of(template_of(spec)))
+    return goes_back(deployment.spec, deployment.status)
+
+
+def goes_back(spec: DeploymentSpec, status: DeploymentStatus) -> bool:
+    """Whether this template is given up once it makes no progress."""
+    is_asked = spec.strategy.auto_revert and not spec.strategy.paused
+    return is_asked and status.completed not in (None, digest_of(template_of(spec)))

@@ -2,7 +2,8 @@
 
                       │ nothing seen                     │ exited            │ starting, running, unknown
     ──────────────────┼──────────────────────────────────┼───────────────────┼─────────────────────────────
-    deleting          │ Finalize                         │ Forget            │ Report deadline, RequestStop
+    deleting, drained │ Finalize                         │ Forget            │ Report drain, Wait
+    deleting          │ the same                         │ the same          │ Report deadline, RequestStop
     a stop has begun  │ Report stopped                   │ Forget            │ ... until the deadline, Kill
     power is off      │ Report stopped                   │ Report, Forget    │ the same
     restart asked     │ Launch                           │ Report, Forget    │ the same
@@ -12,12 +13,15 @@ An end is asked for when the stop deadline is in the store or the VM is being de
 counts against it. A stop that has begun is finished even if the VM is to run again by then: what was asked to shut
 down cannot be talked out of it, and its end is no crash.
 
+A VM that is drained is being deleted, so it is no endpoint any more, and its guest goes on serving those who have not
+heard of it yet. Only a guest that is as asked is worth that: a stop that has begun goes on.
+
 A guest whose startup or liveness probe has failed is brought down like one that is to be restarted, and its end counts
 against it like a crash, unless somebody has asked for another by then. The failure is in the store, with the guest it
 is about: the report of the end takes it out again, so it costs one guest, whatever dies in between.
 
-The order of report and effect is fixed for each field (V13): `stop_deadline` before the request, `exit` of a crash
-before its record is forgotten, everything else after the fact.
+The order of report and effect is fixed for each field (V13): `drain_deadline` and `stop_deadline` before the request,
+`exit` of a crash before its record is forgotten, everything else after the fact.
 """
 
 from __future__ import annotations
@@ -137,6 +141,12 @@ def _is_reported(vm: VM, end: Exit) -> bool:
 
 def _bring_down(vm: VM, now: Instant) -> Step | None:
     deadline = vm.status.stop_deadline
+    if deadline is None and _drains(vm):
+        until = vm.status.drain_deadline
+        if until is None or until > now + vm.spec.drain_s + CLOCK_SLACK_S:
+            return reports.draining(vm, now)
+        if now < until:
+            return Wait(until - now)
     if deadline is None or deadline > now + max(vm.spec.grace_s, 0.0) + CLOCK_SLACK_S:
         return reports.stopping(vm, now)
     if vm.spec.force:
@@ -144,6 +154,12 @@ def _bring_down(vm: VM, now: Instant) -> Step | None:
     if now >= deadline:
         return Kill("GraceExpired")
     return RequestStop(min(ASK_AGAIN_S, deadline - now))
+
+
+def _drains(vm: VM) -> bool:
+    """Whether its guest goes on serving on its way out, for whoever has not heard yet that it is no endpoint."""
+    is_as_asked = vm.spec.power == "running" and not is_restart_asked(vm) and not reports.has_failed(vm)
+    return vm.meta.is_deleting and vm.spec.drain_s > 0 and not vm.spec.force and is_as_asked
 
 
 def _keep_up(vm: VM, plugin: Plugin | None, seen: Instance, now: Instant, host: HostFacts) -> Step | None:

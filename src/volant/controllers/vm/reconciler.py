@@ -35,6 +35,7 @@ from volant.controllers.vm.steps import (
     Step,
     Wait,
 )
+from volant.controllers.vm.stopwatch import Stopwatch
 from volant.drivers import Attachment, Boot, Disks, Hypervisor, Instance, Network, VMFiles
 from volant.errors import ArtifactError, DriverError, DriverRefused
 from volant.model.event import Committed
@@ -57,7 +58,7 @@ RELAUNCH_S = 1.0
 
 
 class VMReconciler:
-    """One turn of one VM at a time; keeps nothing between turns but the fence."""
+    """One turn of one VM at a time; keeps nothing between turns but the fence and the stopwatch."""
 
     gap_s = 0.0
     """News of a plugin is rare: it need not wait to become one turn with more."""
@@ -89,6 +90,7 @@ class VMReconciler:
         self._node = node
         self._effects = effects or Effects()
         self._fence = Fence(clock)
+        self._stopwatch = Stopwatch(clock)
 
     def concerns(self, event: Committed) -> Iterable[Key]:
         """The VMs to look at after a change to that object: itself, or those made from that plugin."""
@@ -130,7 +132,10 @@ class VMReconciler:
         now = self._clock.now()
         if self._fence.is_old(vm.meta.uid, seen):
             return now, Wait(LOOK_AGAIN_S)
-        return now, next_step(vm, plugin, seen, now, self._facts(vm, plugin, seen))
+        step = next_step(vm, plugin, seen, now, self._facts(vm, plugin, seen))
+        if seen is None:
+            self._stopwatch.looked(vm, is_at_rest=step is None)
+        return now, step
 
     async def _take(self, vm: VM, step: Step, now: Instant) -> None:
         try:
@@ -159,20 +164,24 @@ class VMReconciler:
             case Forget():
                 if vm.spec.power == "stopped":
                     await self._detach(vm)
-                await self._touch(vm, "hypervisor.forget", lambda: hypervisor.forget(uid))
+                # What the guest said last is for whoever asks why it ended, for as long as the VM is there.
+                keeps = not vm.meta.is_deleting
+                await self._touch(vm, "hypervisor.forget", lambda: hypervisor.forget(uid, keeps_console=keeps))
             case Finalize():
                 await self._finalize(vm, step)
             case Wait():
                 pass
 
     async def _report(self, vm: VM, step: Report) -> None:
-        store = self._store
+        store, status = self._store, self._stopwatch.timed(vm, step.status)
         await self._effects.act(
-            "store.update_status", vm.meta.key, lambda: store.update_status(vm, step.status, step.happening)
+            "store.update_status", vm.meta.key, lambda: store.update_status(vm, status, step.happening)
         )
+        self._stopwatch.told(vm, status)
 
     async def _launch(self, vm: VM, plugin: Plugin) -> None:
         uid, hypervisor, network = vm.meta.uid, self._hypervisor, self._network
+        self._stopwatch.asks(vm)
         attachment = self._attachment(vm, vm.spec.config, vm.spec.address, plugin)
         files = await self._files(vm, plugin, attachment)
         if attachment.mode != "none":
@@ -182,6 +191,7 @@ class VMReconciler:
         boot = self._boot(vm, plugin, attachment, files)
         self._fence.launches(uid, vm.spec.restart_nonce)
         await self._touch(vm, "hypervisor.launch", lambda: hypervisor.launch(uid, boot))
+        self._stopwatch.is_up(uid)
 
     async def _files(self, vm: VM, plugin: Plugin, attachment: Attachment) -> VMFiles:
         """The VM's disks, as they are by now, and a seed where there is something to tell."""
@@ -206,6 +216,7 @@ class VMReconciler:
         await self._touch(vm, "disks.ensure_absent", lambda: self._disks.ensure_absent(uid))
         await self._effects.act("store.finalize", vm.meta.key, lambda: store.finalize(vm, FINALIZER, step.happening))
         self._fence.forget(uid)
+        self._stopwatch.forget(uid)
 
     async def _touch(self, vm: VM, op: str, fn: Callable[[], Awaitable[T]]) -> T:
         """An effect on the host, if the store still says what it was decided on and is ours (V12, S3)."""

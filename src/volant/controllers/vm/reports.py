@@ -25,6 +25,7 @@ RUNNING = "Running"
 STARTING = "Starting"
 UNHEALTHY = "Unhealthy"
 NOT_ANSWERING = "NotAnswering"
+DRAINING = "Draining"
 STOPPING = "Stopping"
 STOPPED = "Stopped"
 RESTARTING = "Restarting"
@@ -127,6 +128,12 @@ def starting(vm: VM, seen: Instance, now: Instant) -> Report | None:
 def not_answering(vm: VM, now: Instant) -> Report | None:
     """A guest that was running may be so still: nobody can tell (P12)."""
     return _say(vm, vm.status, now, "unknown", NOT_ANSWERING, "the VMM does not answer; the guest may be running")
+
+
+def draining(vm: VM, now: Instant) -> Report | None:
+    """The VM is no endpoint any more. Its guest serves on until a time that is fixed now, and is then asked to stop."""
+    message = "it takes nothing new; its guest serves on for a while and is then asked to stop"
+    return _say(vm, replace(vm.status, drain_deadline=now + vm.spec.drain_s), now, "false", DRAINING, message)
 
 
 def stopping(vm: VM, now: Instant) -> Report | None:

@@ -20,7 +20,8 @@ deliberately no reading of desired state, no retry and no timer here: controller
 from volant.drivers.qemu.accelerator import Choice, choose
 from volant.drivers.qemu.cgroup import find as find_cgroups
 from volant.drivers.qemu.confinement import Policy
+from volant.drivers.qemu.consoles import QemuConsoles
 from volant.drivers.qemu.driver import QemuHypervisor
 from volant.drivers.qemu.host import Host, check_host
 
-__all__ = ["Choice", "Host", "Policy", "QemuHypervisor", "check_host", "choose", "find_cgroups"]
+__all__ = ["Choice", "Host", "Policy", "QemuConsoles", "QemuHypervisor", "check_host", "choose", "find_cgroups"]

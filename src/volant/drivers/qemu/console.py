@@ -12,6 +12,9 @@ large as what the guest writes between two beats, or until a daemon is there aga
 one: what is no file (a pipe, sealed memory) either blocks QEMU when it is full or is gone when QEMU is.
 
 What QEMU itself says (vmm.log) is bounded in the same way.
+
+How much has been moved aside is counted beside the log (console.log.moved), so that whoever follows one (`transcript`)
+knows the place of every byte that is left: a log that is emptied and has grown again looks like one that was not.
 """
 
 from __future__ import annotations
@@ -27,8 +30,12 @@ from volant.drivers.qemu.rundir import CONSOLE_LOG, VMM_LOG
 
 KEEP_BYTES = 1 << 20
 
-_ONE_AT_A_TIME = threading.Lock()
-"""Looks and beats come from several threads: two that move the same log would move what the other has just emptied."""
+MOVED = ".moved"
+ASIDE = ".1"
+
+ONE_AT_A_TIME = threading.Lock()
+"""Looks and beats come from several threads: two that move the same log would move what the other has just emptied, and
+who reads meanwhile would read it twice."""
 
 
 def tend_all(directories: Iterable[Path]) -> None:
@@ -40,7 +47,7 @@ def tend_all(directories: Iterable[Path]) -> None:
 def tend(directory: Path) -> None:
     """Move the long logs of one VM aside. Harmless when there are none. What is written meanwhile may be lost."""
     for name in (CONSOLE_LOG, VMM_LOG):
-        with contextlib.suppress(OSError), _ONE_AT_A_TIME:
+        with contextlib.suppress(OSError), ONE_AT_A_TIME:
             _tend(directory, name)
 
 
@@ -53,6 +60,23 @@ def _tend(directory: Path, name: str) -> None:
     with log.open("rb") as old, beside.open("wb") as new:
         old.seek(max(0, size - FILE_LIMIT_BYTES))  # The newest text, and never more of it than a limit's worth.
         new.write(old.read(FILE_LIMIT_BYTES))
-    beside.replace(directory / f"{name}.1")
+    _count(directory, name, size)
+    beside.replace(directory / f"{name}{ASIDE}")
     # Emptied in place, not replaced: QEMU goes on writing to the file it has open, at its end.
     os.truncate(log, 0)
+
+
+def _count(directory: Path, name: str, size: int) -> None:
+    """Add to what has been moved. Before the move: with a full disk, nothing has happened then."""
+    count = directory / f"{name}{MOVED}"
+    beside = directory / f".{name}{MOVED}.new"
+    beside.write_text(str(moved(count) + size), encoding="ascii")
+    beside.replace(count)
+
+
+def moved(count: Path) -> int:
+    """Bytes of a log that have been moved aside or dropped so far. Raises OSError but for a file that is not there."""
+    try:
+        return int(count.read_text(encoding="ascii"))
+    except (FileNotFoundError, ValueError):
+        return 0

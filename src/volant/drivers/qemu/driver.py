@@ -146,14 +146,14 @@ class QemuHypervisor:
         if not await vmm.until_gone(self._patience.kill_s):
             raise DriverUnavailable(f"cannot end {uid}: process {vmm.pid} does not go, though killed")
 
-    async def forget(self, uid: Uid) -> None:
-        """Remove the VM's directory and its control group."""
+    async def forget(self, uid: Uid, *, keeps_console: bool = False) -> None:
+        """Remove the VM's directory and its control group, and what was kept of its console unless it is to be."""
         vmm = await self._find(uid)
         if vmm is not None or uid in self._launching:
             raise DriverUnavailable(f"cannot forget {uid}: it lives{f' as process {vmm.pid}' if vmm else ''}")
         try:
             await asyncio.to_thread(self._confinement.release, uid)
-            await asyncio.to_thread(self._ends.forget, uid)
+            await asyncio.to_thread(self._ends.forget, uid, keeps_console=keeps_console)
         except OSError as error:
             where = error.filename or self._rundir.of(uid)
             raise DriverUnavailable(f"cannot remove {where}: {error.strerror}") from error

@@ -10,10 +10,13 @@ and a guest that never was must not count as one that crashed.
 
 from __future__ import annotations
 
+import contextlib
+
 from msgspec.structs import replace
 
 from volant.clock import Clock, Uid
 from volant.drivers import Instance, processes
+from volant.drivers.qemu import transcript
 from volant.drivers.qemu.exits import End, exit_of
 from volant.drivers.qemu.rundir import Records, RunDir, Started
 from volant.drivers.qemu.vmm import Vmm
@@ -58,8 +61,16 @@ class Ends:
             exit=records.exit or self._unwritten.get(uid) or (self._unseen(uid, started) if started else None),
         )
 
-    def forget(self, uid: Uid) -> None:
-        """Remove everything that is left of a VM. Blocks; raises OSError."""
+    def forget(self, uid: Uid, *, keeps_console: bool = False) -> None:
+        """Remove everything that is left of a VM, but for the end of its console if that is to be kept.
+
+        Blocks; raises OSError.
+        """
+        if keeps_console:
+            with contextlib.suppress(OSError):  # because a full disk must not keep a VM from its next start
+                transcript.keep(self._rundir.root, uid)
+        else:
+            transcript.drop(self._rundir.root, uid)
         self._rundir.remove(uid)
         self._unwritten.pop(uid, None)
 

@@ -5,7 +5,9 @@
                       instance.json  which process it is; there as soon as the process is
                       exit.json      how it ended; there as soon as that is known
                       *.sock         QMP, the monitor for people, the serial console, the agent port
-                      console.log    what the guest said; QEMU's standard error is in vmm.log
+                      console.log    what the guest said; QEMU's standard error is in vmm.log. What was moved aside
+                                     of either is in .1, and how much that was in .moved
+    <run dir>/.consoles/<uid>        the end of what the VM's last guest said
 
 Directories are 0700 and the daemon's own: no VMM, whoever it runs as, can read, plant or replace anything here. A
 directory is always made fresh; a name that is already there, be it a symbolic link, is never followed. Records are

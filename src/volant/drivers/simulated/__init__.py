@@ -5,6 +5,7 @@
     SimulatedNetwork     the same for the network
     SimulatedProber      the same for probes
     SimulatedPages       the same for what guests serve
+    SimulatedConsoles    the same for what guests say
     Behaviour, Faults    what one guest does; how often guests do what
 
 It is a product, not a test double: `volant serve --hypervisor simulated`, the examples, the simulations and the scale
@@ -17,6 +18,7 @@ Deliberately absent: anything real. No process, file or socket is touched.
 """
 
 from volant.drivers.simulated.behaviour import Answers, Behaviour, Faults
+from volant.drivers.simulated.consoles import SimulatedConsoles
 from volant.drivers.simulated.disks import SimulatedDisks
 from volant.drivers.simulated.host import FIRST_PID, Script, SimulatedHost
 from volant.drivers.simulated.hypervisor import SimulatedHypervisor
@@ -30,6 +32,7 @@ __all__ = [
     "Behaviour",
     "Faults",
     "Script",
+    "SimulatedConsoles",
     "SimulatedDisks",
     "SimulatedHost",
     "SimulatedHypervisor",

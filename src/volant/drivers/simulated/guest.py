@@ -9,6 +9,8 @@ from volant.drivers import Attachment, Instance
 from volant.drivers.simulated.behaviour import Answers, Behaviour
 from volant.model.vm import Booted, Exit
 
+CONSOLE_KEEP = 1 << 12
+
 
 class Guest(Struct, kw_only=True):
     """Mutable, as the world is. Alive until `exit` is set."""
@@ -26,6 +28,19 @@ class Guest(Struct, kw_only=True):
     lost_stops: int = 0
     answers: Answers = "unhealthy"
     exit: Exit | None = None
+    console: bytes = b""
+    """What it has said, and what was typed: it echoes. The newest CONSOLE_KEEP bytes."""
+    said: int = 0
+    """How many bytes that were in all."""
+
+    def say(self, text: bytes) -> None:
+        """Put it on the console."""
+        self.console = (self.console + text)[-CONSOLE_KEEP:]
+        self.said += len(text)
+
+    def since(self, place: int) -> bytes:
+        """What it has said after its first so many bytes, as far as that is kept."""
+        return self.console[max(0, len(self.console) - (self.said - place)) :] if self.said > place else b""
 
     @property
     def is_alive(self) -> bool:

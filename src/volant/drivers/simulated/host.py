@@ -67,6 +67,8 @@ class SimulatedHost:
         self._rng = rng
         self._agenda = Agenda(clock)
         self._guests: dict[Uid, Guest] = {}
+        self.last_words: dict[Uid, bytes] = {}
+        """What is kept of the consoles of guests that were forgotten."""
         self._doubles: list[Guest] = []
         self._by_address: dict[str, Guest] = {}
         self._lies: dict[Uid, Instance | None] = {}
@@ -107,6 +109,7 @@ class SimulatedHost:
             is_hung=behaviour.ignores_stops,
         )
         self.next_pid += 1
+        guest.say(b"simulated guest starts\r\n")
         old = self._guests.get(uid)
         if old is not None and old.is_alive:
             self._doubles.append(old)
@@ -121,6 +124,15 @@ class SimulatedHost:
             how = behaviour.ends_how
             self._agenda.after(max(behaviour.ends_after_s, behaviour.boot_s), lambda: self.end(guest, how))
         return guest
+
+    def place(self, guest: Guest) -> None:
+        """A guest as it is, which began before this world did. What it is to do after so long it does from now on."""
+        self._guests[guest.uid] = guest
+        ends_after_s, how = guest.behaviour.ends_after_s, guest.behaviour.ends_how
+        if ends_after_s is not None:
+            self._agenda.after(ends_after_s, lambda: self.end(guest, how))
+        if guest.attachment is not None and guest.attachment.address is not None:
+            self._by_address[guest.attachment.address] = guest
 
     def guest(self, uid: Uid) -> Guest | None:
         """The truth about `uid` now."""
@@ -164,11 +176,16 @@ class SimulatedHost:
         if guest.is_alive:
             guest.exit = Exit(reason=reason, at=self._clock.now(), of=guest.started_at, code=code)
             guest.is_running = False
+            guest.say(f"simulated guest ends: {reason}\r\n".encode())
             self._tell(guest.uid)
 
-    def remove(self, uid: Uid) -> None:
+    def remove(self, uid: Uid, *, keeps_console: bool = False) -> None:
         """The record goes, and the process with it if there is one."""
-        self._guests.pop(uid, None)
+        guest = self._guests.pop(uid, None)
+        if not keeps_console:
+            self.last_words.pop(uid, None)
+        elif guest is not None:
+            self.last_words[uid] = guest.console
 
     # What tests and examples use.
 
@@ -228,6 +245,7 @@ class SimulatedHost:
     def _booted(self, guest: Guest) -> None:
         if guest.is_alive and not guest.is_running:
             guest.is_running = True
+            guest.say(b"simulated guest runs\r\n")
             self._agenda.after(guest.behaviour.answers_after_s, lambda: self._serves(guest))
             self._tell(guest.uid)
 

@@ -77,12 +77,12 @@ class SimulatedHypervisor:
         for guest in self._host.alive(uid):
             self._host.end(guest, "killed", code=-9)
 
-    async def forget(self, uid: Uid) -> None:
+    async def forget(self, uid: Uid, *, keeps_console: bool = False) -> None:
         """The record is gone. Raises DriverUnavailable while the process lives."""
         self._host.note("forget", uid)
         if self._host.alive(uid):
             raise DriverUnavailable("cannot forget a guest whose process lives")
-        self._host.remove(uid)
+        self._host.remove(uid, keeps_console=keeps_console)
 
     async def reattach(self, uid: Uid, attachment: Attachment) -> None:
         """Nothing: simulated guests have no taps."""

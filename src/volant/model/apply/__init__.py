@@ -8,6 +8,7 @@
     leaves     a document as pointers and values
     merge      field ownership: what one manager says leaves alone what another one said
     outcome    what an apply comes to: the plan, its token, and what must be confirmed
+    sets       what applies made of a set, and how the last of them is taken back
 
 A field belongs to whoever said it last. A manager that no longer says a field gives it up: it goes back to its default
 unless somebody else says it too. Lists are one value: whoever says one says all of it.

@@ -120,6 +120,7 @@ def _told(obj: Object) -> dict[str, Any]:
     if isinstance(obj, Plugin):
         manifest = msgspec.to_builtins(obj.spec.manifest)
         return {**{k: v for k, v in manifest.items() if k not in ("name", "labels")}, "enabled": obj.spec.enabled}
+    assert isinstance(obj, VM | Deployment)  # noqa: S101 -- a sync is of the settings, and no document makes one
     told: dict[str, Any] = {
         "plugin": obj.spec.plugin,
         "config": msgspec.to_builtins(obj.spec.config),

@@ -18,6 +18,7 @@ from volant.model.deployment import Deployment
 from volant.model.meta import Kind
 from volant.model.objects import Object
 from volant.model.plugin import Plugin
+from volant.model.sync import Sync
 from volant.model.vm import VM
 
 
@@ -39,6 +40,7 @@ def exported(obj: Object) -> ExportedView:
     """The manifest of an object: kind, metadata, spec."""
     whole = nested(live(obj))
     metadata = {"name": obj.meta.name, **whole.get("metadata", {})}
+    assert not isinstance(obj, Sync)  # noqa: S101 -- a sync is of the settings, and no manifest makes one
     spec = _of_plugin(obj) if isinstance(obj, Plugin) else _told(obj, whole["spec"])
     return ExportedView(kind=obj.meta.kind, metadata=metadata, spec=spec)
 

@@ -35,7 +35,8 @@ def merge(live: Leaves, fields: Fields, manager: str, given: Leaves, *, force: b
     """What `manager` says, merged into what others have said. With `force` what clashes becomes its own.
 
     Equal values are shared. What `manager` said before and says no more is gone, unless another says it too: so a
-    manifest that stops naming `replicas` leaves a scaled value alone (A2).
+    manifest that stops naming `replicas` leaves a scaled value alone (A2). Whoever has a field that is not there has
+    said that it is not to be.
     """
     others = {name: set(paths) for name, paths in fields.items() if name != manager and paths}
     clashes = tuple(
@@ -49,13 +50,20 @@ def merge(live: Leaves, fields: Fields, manager: str, given: Leaves, *, force: b
                 others[owner].discard(clash.path)
     kept = {path for paths in others.values() for path in paths}
     said = {path: value for path, value in live.items() if path in kept} | given
-    now = {name: frozenset(paths & said.keys()) for name, paths in others.items()} | {manager: frozenset(given)}
+    absent = kept - live.keys() - given.keys()
+    now = {name: frozenset(paths & (said.keys() | absent)) for name, paths in others.items()}
+    now |= {manager: frozenset(given)}
     return Merged(said, {name: paths for name, paths in now.items() if paths}, () if force else clashes)
 
 
 def moved(fields: Fields, manager: str, before: Leaves, after: Leaves) -> dict[str, frozenset[str]]:
-    """Who says what after `manager` has changed single fields: those are its own now, and what went is nobody's."""
+    """Who says what after `manager` has changed single fields: those are its own now.
+
+    So is the absence of what it took away of another's, because the other one would put it back without a word. What
+    it takes away of its own is nobody's.
+    """
     changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
     theirs = {name: frozenset(paths - changed) for name, paths in fields.items()}
-    mine = theirs.get(manager, frozenset()) | frozenset(changed & after.keys())
+    said_by_others = {path for name, paths in fields.items() if name != manager for path in paths}
+    mine = theirs.get(manager, frozenset()) | frozenset(changed & (after.keys() | said_by_others))
     return {name: paths for name, paths in {**theirs, manager: mine}.items() if paths}

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from volant.model.apply.sets import SetState
 from volant.model.meta import Kind, Time
 
 Action = Literal["create", "update", "delete", "unchanged"]
@@ -34,8 +35,11 @@ class Planned(Struct, frozen=True, kw_only=True, omit_defaults=True):
     restart_required: bool = False
 
 
-class ApplyView(Struct, frozen=True, kw_only=True):
-    """The answer to an apply, and with `dry_run` to the question what it would do. `token` names exactly this plan."""
+class ApplyView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to an apply, and with `dry_run` to the question what it would do. `token` names exactly this plan.
+
+    `revision` is that of the set which came of it, of a set that was ever applied atomically.
+    """
 
     set: str
     manager: str
@@ -43,6 +47,7 @@ class ApplyView(Struct, frozen=True, kw_only=True):
     token: str
     summary: dict[str, int]
     objects: tuple[Planned, ...]
+    revision: int | None = None
 
 
 class MemberView(Struct, frozen=True, kw_only=True):
@@ -62,12 +67,40 @@ class PrunedView(Struct, frozen=True, kw_only=True):
     restorable_until: Time
 
 
+class SetRevisionView(Struct, frozen=True, kw_only=True):
+    """What one apply made of a set: `objects` is how many it named.
+
+    `deadline` is until when it had to be healthy, `ended_at` when it was, or was taken back or superseded; `reason` and
+    `message` say why it was taken back.
+    """
+
+    number: int
+    state: SetState
+    manager: str
+    applied_at: Time
+    atomic: bool
+    objects: int
+    deadline: Time | None = None
+    ended_at: Time | None = None
+    reason: str | None = None
+    message: str | None = None
+
+
 class SetView(Struct, frozen=True, kw_only=True):
-    """A set: what was applied together, and what was pruned of it lately."""
+    """A set: what was applied together, and what was pruned of it lately.
+
+    One that was ever applied atomically has `revisions`, newest first: `state` and `revision` are those of the current
+    one, `deadline` is until when that has to be healthy, `last_failure` the last one that was taken back.
+    """
 
     name: str
     objects: tuple[MemberView, ...]
     pruned: tuple[PrunedView, ...] = ()
+    state: SetState | None = None
+    revision: int | None = None
+    deadline: Time | None = None
+    last_failure: SetRevisionView | None = None
+    revisions: tuple[SetRevisionView, ...] = ()
 
 
 def answer(set_: str, manager: str, planned: Sequence[Planned], *, dry_run: bool) -> ApplyView:

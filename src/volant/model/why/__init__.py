@@ -52,6 +52,7 @@ def why(obj: Object, plugin: Plugin | None, children: Children, facts: Facts) ->
     if isinstance(obj, Deployment):
         outlook = _of_deployment(obj, plugin, children)
         return Why(outlook=outlook, chain=tuple(deployments.chain(obj, plugin, children, facts)))
+    assert isinstance(obj, Plugin)  # noqa: S101 -- of a sync its own status says it
     return Why(outlook=_of_plugin(obj), chain=tuple(plugins.chain(obj, facts)))
 
 

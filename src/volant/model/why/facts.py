@@ -78,5 +78,5 @@ class Facts(Struct, frozen=True, kw_only=True):
         return None
 
 
-CONTROLLERS: Mapping[Kind, str] = {"VM": "vm", "Deployment": "deployment", "Plugin": "plugin"}
+CONTROLLERS: Mapping[Kind, str] = {"VM": "vm", "Deployment": "deployment", "Plugin": "plugin", "Sync": "sync"}
 """Who brings an object of a kind to what its spec asks for."""

@@ -19,7 +19,7 @@ from volant.clock import Instant, rfc3339
 from volant.model.meta import Key, Meta
 from volant.model.why.facts import Facts, Standing
 
-Subject = Literal["VM", "Deployment", "Plugin", "Host", "Store"]
+Subject = Literal["VM", "Deployment", "Plugin", "Sync", "Host", "Store"]
 Numbers = Mapping[str, int | float]
 
 NOT_LOOKED_AT = "NotLookedAt"

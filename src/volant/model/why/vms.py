@@ -79,7 +79,10 @@ def _of_plugin(vm: VM, plugin: Plugin | None, facts: Facts, level: int) -> list[
 
 def _deleting(vm: VM, facts: Facts, level: int) -> Link:
     deadline, grace_s = vm.status.stop_deadline, max(vm.spec.grace_s, 0.0)
-    due = _case(vm, facts).due(deadline)
+    due = _case(vm, facts).due(deadline or vm.status.drain_deadline)
+    if deadline is None and vm.status.drain_deadline is not None:
+        says = "its guest serves on for those who have not heard of it, and is then asked to shut down"
+        return being_deleted(vm.meta, says, level, due, {"drain_s": vm.spec.drain_s, "grace_s": grace_s})
     if deadline is not None:
         says = "its guest is asked to shut down, and killed when its grace period ends"
     elif vm.status.pid is not None:
