@@ -23,6 +23,7 @@ OF_EVENTS_AND_LOGS = {
     "ScaledDown",
     "Replaced",
     "RolledBack",
+    "RollbackImpossible",
     "RolloutComplete",
     "DeploymentDeleting",
     "GraceExpired",

@@ -16,7 +16,7 @@ OURS = {"kill": {"processes", "hypervisor", "self._hypervisor", "vmm", "super()"
 CHILDREN = {
     "daemon/forecast/process.py": ["process.kill"],
     "drivers/bridge/nft.py": ["child.kill"],
-    "gitops/git.py": ["os.killpg"],
+    "gitops/child.py": ["os.killpg"],
     "images/build/debian.py": ["process.kill"],
     "images/build/debs.py": ["process.kill"],
     "images/oci/layers.py": ["process.kill"],

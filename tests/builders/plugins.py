@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from tests.builders.daemon import ROOT, RunningDaemon, until
@@ -20,6 +21,12 @@ from volant.manifests import read
 PLUGINS = ROOT / ".cache" / "volant" / "plugins"
 EXAMPLES = ROOT / "examples" / "plugins"
 BOOT_S = 110.0
+
+
+def artifact_root() -> Path:
+    """Where they are, or will be."""
+    PLUGINS.mkdir(parents=True, exist_ok=True)
+    return PLUGINS
 
 
 @cache

@@ -47,6 +47,8 @@ def is_ready(obj: Object) -> bool:
     wanted = "available" if isinstance(obj, Deployment) else "ready"
     if not any(c.type == wanted and c.status == "true" for c in obj.status.conditions):
         return False
+    if isinstance(obj, Deployment) and (obj.status.completed != obj.status.template or obj.status.progress_at):
+        return False
     return not isinstance(obj, VM) or (obj.spec.power == "running" and obj.status.stop_deadline is None)
 
 

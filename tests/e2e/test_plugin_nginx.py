@@ -7,14 +7,14 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.builders.daemon import daemon, until
-from tests.builders.plugins import PLUGINS, apply, endpoint, plugin, ready
+from tests.builders.plugins import apply, artifact_root, endpoint, plugin, ready
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gate, pytest.mark.timeout(300)]
 
 
 def test_a_deployment_of_nginx_serves_a_page_from_each_replica(tmp_path: Path) -> None:
     """The page says which guest has served it; the document of the API is the one that nginx serves."""
-    with daemon(tmp_path / "data", artifact_root=PLUGINS) as running:
+    with daemon(tmp_path / "data", artifact_root=artifact_root()) as running:
         running.post("/plugins", plugin("nginx-alpine"))
         apply(running, "nginx-alpine/deployment.yaml")
         vms = [ready(running, vm["name"]) for vm in running.running(2)]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.builders.daemon import daemon, until
-from tests.builders.plugins import PLUGINS, console, endpoint, example, is_clean, plugin, ready, sql
+from tests.builders.plugins import artifact_root, console, endpoint, example, is_clean, plugin, ready, sql
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gate, pytest.mark.timeout(420)]
 PASSWORD = "a 'quoted\" $(word) \\"
@@ -20,7 +20,7 @@ def test_data_outlives_stop_start_restart_a_killed_daemon_and_a_killed_guest(tmp
     manifest = example("postgres/vm.yaml")
     manifest["spec"]["config"]["env"]["POSTGRES_PASSWORD"] = PASSWORD
     data_dir = tmp_path / "data"
-    with daemon(data_dir, artifact_root=PLUGINS) as first:
+    with daemon(data_dir, artifact_root=artifact_root()) as first:
         first.post("/plugins", plugin("postgres"))
         first.post("/apply", {"set": "shop", "objects": [manifest]})
         vm = ready(first, "db")
@@ -46,7 +46,7 @@ def test_data_outlives_stop_start_restart_a_killed_daemon_and_a_killed_guest(tmp
 
 def _outlives_the_daemon(data_dir: Path, vm: dict[str, Any]) -> None:
     assert _rows(vm)[-1] == "after a restart"
-    with daemon(data_dir, artifact_root=PLUGINS) as second:
+    with daemon(data_dir, artifact_root=artifact_root()) as second:
         same = ready(second, "db")
         assert same["pid"] == vm["pid"]
         _add(same, "without a daemon")
@@ -61,7 +61,7 @@ def _outlives_the_daemon(data_dir: Path, vm: dict[str, Any]) -> None:
 
 def test_a_database_without_a_password_does_not_start_and_says_why(tmp_path: Path) -> None:
     """Nothing listens that anybody may enter, unless it is asked for by name."""
-    with daemon(tmp_path / "data", artifact_root=PLUGINS) as running:
+    with daemon(tmp_path / "data", artifact_root=artifact_root()) as running:
         running.post("/plugins", plugin("postgres"))
         running.post("/vms", {"name": "open", "plugin": "postgres", "restart_policy": "never"})
         until("it says why", lambda: "Set POSTGRES_PASSWORD" in console(running))

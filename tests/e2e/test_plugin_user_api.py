@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from openapi_spec_validator import validate
 from tests.builders.daemon import daemon
-from tests.builders.plugins import EXAMPLES, PLUGINS, apply, endpoint, plugin, ready
+from tests.builders.plugins import EXAMPLES, apply, artifact_root, endpoint, plugin, ready
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gate, pytest.mark.timeout(300)]
 ADA = {"name": "Ada", "email": "ada@example.org"}
@@ -18,7 +18,7 @@ ADA = {"name": "Ada", "email": "ada@example.org"}
 
 def test_users_are_kept_over_a_restart_and_the_api_describes_itself(tmp_path: Path) -> None:
     """`GET /vms/{name}/openapi` is the document that the guest serves."""
-    with daemon(tmp_path / "data", artifact_root=PLUGINS) as running:
+    with daemon(tmp_path / "data", artifact_root=artifact_root()) as running:
         running.post("/plugins", plugin("user-api"))
         apply(running, "user-api/deployment.yaml")
         name = running.running(1)[0]["name"]

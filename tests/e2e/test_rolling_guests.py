@@ -9,7 +9,7 @@ import pytest
 from msgspec import UNSET
 from tests.builders.balancer import Balancer
 from tests.builders.daemon import RunningDaemon, daemon, until
-from tests.builders.plugins import BOOT_S, PLUGINS, plugin
+from tests.builders.plugins import BOOT_S, artifact_root, plugin
 
 from volant.client import Client
 from volant.model.event import EventData
@@ -25,7 +25,7 @@ CAREFUL = {"max_surge": 1, "max_unavailable": 0, "drain_s": 2 * SLOW_S}
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDaemon]:
     """Two replicas of version 1, ready."""
-    with daemon(tmp_path_factory.mktemp("shop") / "data", artifact_root=PLUGINS) as running:
+    with daemon(tmp_path_factory.mktemp("shop") / "data", artifact_root=artifact_root()) as running:
         running.post("/plugins", plugin("user-api"))
         body = {"name": "users", "plugin": "user-api", "replicas": REPLICAS, "strategy": CAREFUL}
         running.post("/deployments", {**body, "config": {"env": {"VERSION": "1"}}})

@@ -337,3 +337,24 @@ async def test_a_strategy_in_a_manifest_that_cannot_be_is_refused(tmp_path: Path
         answer = await applied(api, deployment("web", strategy={"max_surge": 0, "max_unavailable": 0}), partial=True)
         assert answer.status_code == 400
         assert answer.json()["details"]["fields"][0]["path"] == "/objects/0/spec/strategy/max_unavailable"
+
+
+async def test_what_a_plugin_says_of_itself_to_people_can_be_changed(tmp_path: Path) -> None:
+    async with serving(tmp_path) as api:
+
+        def hello(**more: Any) -> dict[str, Any]:
+            return {"kind": "Plugin", "metadata": {"name": "hello"}, "spec": {**HELLO["spec"], **more}}  # type: ignore[dict-item]
+
+        await applied(api, hello(description="A page"))
+        before = api.store.revision
+        found = await applied(api, hello(description="A better page"))
+        assert actions(found) == {"Plugin/hello": "update"}
+        assert "A better page" in str(found.json()["objects"][0]["changes"])
+        assert api.store.revision == before + 1
+        [*_, event] = (await api.get("/plugins/hello/events")).json()
+        assert (event["type"], event["name"]) == ("plugin.updated", "hello")
+        assert (await api.get("/plugins/hello")).json()["description"] == "A better page"
+        assert actions(await applied(api, hello(description="A better page"))) == {"Plugin/hello": "unchanged"}
+        assert actions(await applied(api, hello())) == {"Plugin/hello": "update"}
+        assert (await applied(api, hello(description=5))).status_code == 400
+        assert (await applied(api, hello(description="x", version="9.9.9"))).status_code == 400

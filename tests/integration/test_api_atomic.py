@@ -17,6 +17,7 @@ from tests.builders.engines import Alive, alive
 from tests.builders.server import PATIENCE_S, serving
 
 from volant.cli.ending import ERROR, FAILED, TIMED_OUT, USAGE
+from volant.model.apply.sets import REVISIONS_KEPT
 
 NOWHERE = "http://127.0.0.1:1/kernel"
 """Nobody answers there: it is tried again for ever."""
@@ -137,6 +138,33 @@ async def test_a_set_tells_what_became_of_it(tmp_path: Path) -> None:
         lost = await here.daemon.served.http.post("/sets/infra/rollback", json={"revision": 9})
         assert (lost.status_code, lost.json()["code"]) == (409, "no_such_revision")
         assert (await here.daemon.served.http.post("/sets/none/rollback", json={})).status_code == 404
+
+
+async def test_rolling_back_leaves_parts_out_and_is_answered_once(tmp_path: Path) -> None:
+    """A part says nothing of the rest; and a key is answered as at first, whatever is kept of the set by then."""
+    async with desk(tmp_path) as here:
+        infra = (here.plugin(), vm("db"))
+        await here.apply(*infra)
+        await here.ends(1)
+        await here.apply(vm("db", grace_s=5), partial=True)
+        await here.ends(2)
+        await here.apply(here.plugin(), vm("db", grace_s=6))
+        await here.ends(3)
+        http, key = here.daemon.served.http, {"Idempotency-Key": "once"}
+        nothing = await http.post("/sets/infra/restore")
+        assert (nothing.status_code, nothing.json()["revision"]) == (200, 3), "there is nothing to restore"
+        tried = await http.post("/sets/infra/rollback", params={"dry_run": "true"}, json={})
+        assert tried.json()["summary"]["update"] == 1
+        first = await http.post("/sets/infra/rollback", json={}, headers=key)
+        assert (first.status_code, first.json()["revision"]) == (200, 4)
+        assert here.daemon.served.store.vm("db").spec.grace_s == 30.0
+        for number in range(5, 5 + REVISIONS_KEPT):
+            await here.apply(here.plugin(), vm("db", grace_s=number), partial=True, atomic=False)
+        assert min(one.number for one in here.daemon.served.store.set_revisions("infra")) > 1
+        lost = await http.post("/sets/infra/rollback", json={"revision": 1})
+        assert (lost.status_code, lost.json()["code"]) == (409, "no_such_revision")
+        again = await http.post("/sets/infra/rollback", json={}, headers=key)
+        assert (again.status_code, again.headers["idempotent-replayed"], again.json()) == (200, "true", first.json())
 
 
 async def test_applying_twice_is_one_revision(tmp_path: Path) -> None:

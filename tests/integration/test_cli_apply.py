@@ -105,6 +105,8 @@ async def test_the_example_is_applied_changed_pruned_and_restored(tmp_path: Path
             r"^vm/db +pruned, restorable until 2", "\n".join(await here.done("sets", "get", "infra")), re.M
         )
         assert await here.done("sets", "restore", "infra") == ["+ vm/db created", "set infra: 1 created"]
+        again = "set infra: nothing of it can be brought back, nothing to do"
+        assert await here.done("sets", "restore", "infra") == [again]
         assert await here.done("sets", "list", "-o", "name") == ["infra"]
 
 
@@ -158,7 +160,9 @@ async def test_delete_ends_what_files_name_in_an_order_that_works(tmp_path: Path
     async with desk(tmp_path) as here:
         infra = str(here.infra)
         await here.done("apply", "-f", infra, "--wait")
-        assert [line[0] for line in await here.done("delete", "-f", infra)] == ["-"] * 4
+        gone = await here.volant("delete", "-f", infra)
+        assert [line[0] for line in gone.stdout.splitlines()] == ["-"] * 4
+        assert "vm/db deleted" not in gone.stderr
         assert await here.done("delete", "-f", infra) == [
             "= deployment/web is not there",
             "= deployment/workers is not there",
@@ -210,6 +214,11 @@ async def test_a_conflict_is_shown_where_the_field_stands(tmp_path: Path) -> Non
         assert result.exit_code == ERROR
         assert f"{infra}/web.yaml:7:13: /spec/replicas: apply says 2, not 5" in result.stderr
         assert "--force takes it over" in result.stderr
+        shown = await here.volant("diff", "-f", infra, "--manager", "other")
+        assert (shown.exit_code, shown.stderr) == (ERROR, result.stderr)
+        assert "    replicas: 2 -> 5 (conflict: it is of apply)" in shown.stdout.splitlines()
+        moved = await here.volant("diff", "-f", infra, "--set", "other")
+        assert "vm/db unchanged (conflict: it is of the set infra)" in moved.stdout
         assert "~ deployment/web replicas: 2 -> 5" in await here.done(
             "apply", "-f", infra, "--manager", "other", "--force"
         )

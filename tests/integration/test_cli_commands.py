@@ -111,6 +111,7 @@ def test_config_is_set_by_paths_and_remembered(clean: RunningDaemon) -> None:
     result = run(clean.url, "vms", "config", "set", "web", "resources.vcpu=4", "env.PORT=8080", "env.NO=no")
     assert (result.exit_code, result.stdout) == (DONE, "vm web configured\n")
     assert "volant vms restart web" in result.stderr
+    assert done(clean, "vms", "config", "set", "web", "env.NO=no") == "vm web unchanged\n"
     config = clean.get("/vms/web/config")
     assert (config["resources"]["vcpu"], config["env"]) == (4, {"PORT": "8080", "NO": "no"})
     done(clean, "vms", "config", "set", "web", "--unset", "env.NO", "--unset", "resources.vcpu")
@@ -161,6 +162,29 @@ def test_one_that_fails_keeps_no_other(clean: RunningDaemon) -> None:
     assert done(clean, "vms", "delete", "nope", "--ignore-not-found") == ""
 
 
+def test_what_is_found_is_shown_beside_what_is_not(clean: RunningDaemon) -> None:
+    done(clean, "vms", "create", "web", "--plugin", "hello")
+    result = run(clean.url, "vms", "get", "nope", "web", "-o", "name")
+    assert (result.exit_code, result.stdout) == (GONE, "web\n")
+    assert "VM not found: nope" in result.stderr
+    none = run(clean.url, "vms", "get", "nope", "neither")
+    assert (none.exit_code, none.stdout, none.stderr.count("Error: ")) == (GONE, "", 2)
+
+
+def test_several_are_stopped_and_started_by_their_labels(clean: RunningDaemon) -> None:
+    for name in ("a", "b"):
+        done(clean, "vms", "create", name, "--plugin", "hello", "--label", "app=x", "--wait")
+    assert done(clean, "vms", "stop", "--force", "-l", "app=x").splitlines() == ["vm a stopped", "vm b stopped"]
+    assert done(clean, "vms", "start", "-l", "app=x", "--wait").splitlines() == ["vm a ready", "vm b ready"]
+    none = run(clean.url, "vms", "restart", "-l", "app=zzz")
+    assert (none.exit_code, none.output) == (DONE, "No VMs match\n")
+
+
+def test_where_there_are_no_sets_it_is_said(host: RunningDaemon) -> None:
+    result = run(host.url, "sets", "list")
+    assert (result.exit_code, result.stdout, result.stderr[:7]) == (DONE, "", "No sets")
+
+
 def test_what_is_not_there_ends_with_its_status_and_a_name_like_it(clean: RunningDaemon) -> None:
     done(clean, "vms", "create", "web", "--plugin", "hello")
     result = run(clean.url, "vms", "get", "webb")
@@ -197,8 +221,16 @@ def test_what_cannot_come_true_has_a_status_and_what_is_late_another(clean: Runn
         ("wait", "vm", "a", "--for", "available"),
         ("wait", "vm", "a", "--timeout", "soon"),
         ("wait", "vm", "a", "--timeout", "25h"),
-        ("events",),
+        ("events", "vm"),
+        ("events", "web"),
+        ("events", "-f", "--limit", "3"),
+        ("wait", "web"),
+        ("vms", "create", "a", "--plugin", "p", "--memory", "512X"),
+        ("vms", "stop"),
+        ("vms", "stop", "a", "-l", "app=x"),
+        ("sync", "--dir", ".", "--set", "x", "--interval", "0"),
         ("events", "vm", "a", "--since", "3"),
+        ("events", "vm", "a", "--since", "0"),
         ("deployments", "scale", "a", "-1"),
         ("completion", "tcsh"),
     ],
@@ -229,6 +261,16 @@ def test_events_of_an_object_are_listed(clean: RunningDaemon) -> None:
     told = [json.loads(line) for line in done(clean, "events", "vm", "web", "-o", "json").splitlines()]
     assert [one["type"] for one in told] == [line.split()[1] for line in lines]
     assert run(clean.url, "events", "vm", "nope").exit_code == GONE
+    assert done(clean, "events", "vm/web") == done(clean, "events", "vms", "web") == done(clean, "events", "vm", "web")
+
+
+def test_the_newest_events_of_everything_are_listed(clean: RunningDaemon) -> None:
+    done(clean, "vms", "create", "web", "--plugin", "hello", "--wait")
+    done(clean, "vms", "stop", "web", "--force")
+    found = [json.loads(line) for line in done(clean, "events", "-o", "json").splitlines()]
+    assert [one["id"] for one in found] == sorted({one["id"] for one in found})
+    assert found[-1]["type"] == "vm.stopped"
+    assert len(done(clean, "events", "--limit", "2").splitlines()) == 2
 
 
 def test_the_host_and_what_is_given_out_of_it_are_shown(clean: RunningDaemon) -> None:
@@ -241,8 +283,10 @@ def test_the_host_and_what_is_given_out_of_it_are_shown(clean: RunningDaemon) ->
 
 
 def test_why_and_drain_speak_to_the_same_daemon(clean: RunningDaemon) -> None:
-    done(clean, "vms", "create", "web", "--plugin", "hello", "--wait")
+    done(clean, "vms", "create", "web", "--plugin", "hello", "--memory", "1G", "--wait")
+    assert clean.get("/vms/web")["resources"]["memory_mb"] == 1024
     assert "VM web is ready" in done(clean, "why", "web")
+    assert "VM web is ready" in done(clean, "why", "vm/web")
     assert json.loads(done(clean, "why", "vm", "web", "--json")) | {"at": ""} == clean.get("/vms/web/why") | {"at": ""}
     assert done(clean, "drain") == "web: stopped\n"
     assert run(clean.url, "why", "nobody").exit_code == GONE

@@ -189,3 +189,27 @@ def test_names_of_contexts_are_completed(command: CliRunner, environ: dict[str, 
             [program], capture_output=True, text=True, env={**os.environ, **environ, **asked}, check=False
         )
         assert done.stdout == "plain,prod\n"
+
+
+@pytest.mark.parametrize("said_by", ["--data-dir", "VOLANT_DATA_DIR"])
+def test_a_directory_without_a_daemon_is_no_reason_to_ask_another(
+    command: CliRunner, tmp_path: Path, said_by: str
+) -> None:
+    said(command, "add", "prod", "http://127.0.0.1:1", "--use")
+    if said_by == "--data-dir":
+        result = command.invoke(volant, ["vms", "list", "--data-dir", str(tmp_path)])
+    else:
+        result = command.invoke(volant, ["vms", "list"], env={said_by: str(tmp_path)})
+    assert result.exit_code == ERROR
+    assert result.output == (
+        f"Error: cannot find a daemon: none says its address in {tmp_path}. Start it with "
+        f"`volant serve --data-dir {tmp_path}`, or say --url\n"
+    )
+
+
+def test_a_daemon_that_cannot_be_reached_is_told_with_what_chose_it(command: CliRunner) -> None:
+    said(command, "add", "prod", "http://127.0.0.1:1", "--use")
+    wanted = "cannot reach the daemon at http://127.0.0.1:1: Connection refused (its address is that of the current"
+    for words in (["vms", "list"], ["wait", "vm", "web"]):
+        assert wanted in command.invoke(volant, words).output
+        assert "its address is that of" not in command.invoke(volant, [*words, "--url", "http://127.0.0.1:1"]).output

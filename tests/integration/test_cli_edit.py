@@ -92,6 +92,27 @@ def test_what_somebody_else_has_changed_meanwhile_is_not_overwritten(
     assert host.get("/deployments/web")["restart_policy"] == "always"
 
 
+@pytest.mark.parametrize(
+    ("editor", "said"), [("false", "Nothing was changed"), ("nonesuch", "Set EDITOR"), ("vi 'x", "Set EDITOR")]
+)
+def test_an_editor_that_fails_leaves_nothing(
+    host: RunningDaemon, tmp_path: Path, edits: Edits, monkeypatch: pytest.MonkeyPatch, editor: str, said: str
+) -> None:
+    edits("", "")
+    monkeypatch.setenv("VISUAL", editor)
+    result = run(host.url, "vms", "edit", "db")
+    assert (result.exit_code, said in result.stderr, left(tmp_path)) == (ERROR, True, []), result.output
+
+
+def test_an_editor_that_fails_keeps_what_was_written(host: RunningDaemon, tmp_path: Path, edits: Edits) -> None:
+    edits("kind", "Kind", "sys.exit(1)")
+    result = run(host.url, "vms", "edit", "db")
+    (file,) = left(tmp_path)
+    assert result.exit_code == ERROR
+    assert f"What you wrote is in {file}" in result.stderr
+    file.unlink()
+
+
 def test_what_is_not_there_is_not_edited(host: RunningDaemon, tmp_path: Path, edits: Edits) -> None:
     edits("", "")
     assert run(host.url, "vms", "edit", "none").exit_code == GONE

@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
+from msgspec.structs import replace
 from tests.builders.commands import Terminal, run
 from tests.builders.daemon import RunningDaemon, daemon
 
 from volant.cli.ending import DONE, ERROR, FAILED, GONE, TIMED_OUT, USAGE
-from volant.cli.rollout_screen import Replica, drawn
+from volant.cli.rollout_screen import Replica, drawn, standing
+from volant.model.views import DeploymentView, VMView
 
 STUCK = {"progress_deadline_s": 0.3}
 
@@ -279,3 +282,10 @@ def test_a_file_that_says_no_object_is_refused(host: RunningDaemon, tmp_path: Pa
     ):
         assert result.exit_code == ERROR
         assert says in result.stderr
+
+
+def test_what_is_on_its_way_out_is_old(web: RunningDaemon) -> None:
+    found = msgspec.convert(web.get("/deployments/web"), DeploymentView)
+    stays, goes = msgspec.convert(web.get("/vms", deployment="web", sort="name"), list[VMView])
+    shown = standing(found, [stays, replace(goes, deleting_since=found.created_at)])
+    assert [(one.age, one.word) for one in shown.replicas] == [("new", "ready"), ("old", "stopping")]

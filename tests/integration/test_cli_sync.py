@@ -305,7 +305,7 @@ async def test_it_goes_on_over_mistakes_and_ends_cleanly_when_it_is_told_to(tmp_
         here.push(a=vm("a"))
         for number in (signal.SIGTERM, signal.SIGINT):
             child = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "volant", *here.words, "--interval", "200ms", "--url", here.url),
+                *(sys.executable, "-m", "volant", *here.words, "--interval", "1s", "--url", here.url),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 env=ENVIRON,

@@ -6,11 +6,15 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
+from tests.builders.commands import run
 
+from volant.cli.ending import ERROR
 from volant.client import ApiError, AsyncClient, NoAnswer
 from volant.client.following import Watch
+from volant.client.tailing import BACK, BROKE
 from volant.model.requests import NewVM
 
 VM = (
@@ -133,3 +137,43 @@ async def test_a_store_that_is_unavailable_for_a_moment_is_asked_again() -> None
 
 def _a_watch() -> Watch:
     return Watch(random.Random(1))
+
+
+NOBODY = said("404 Not Found", b'{"error":"VM not found","code":"vm_not_found","details":{}}')
+BROKEN_OFF = b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\nconnection: close\r\n\r\none\n"
+SCRIPT = [said("200 OK", VM), BROKEN_OFF, None, said("200 OK", VM), said("200 OK", b"two\n"), NOBODY]
+"""A VM whose log breaks off, a daemon that is away, and the VM again until it is gone."""
+
+
+async def test_a_log_is_followed_over_a_broken_connection_until_the_vm_is_gone() -> None:
+    heard: list[str] = []
+    async with server(lambda n: SCRIPT[n - 1]) as (url, heads), AsyncClient(url, repeats=0) as client:
+        found = [piece async for piece in client.vms.follow_logs("web", tail=7, on_gap=heard.append)]
+    assert (found, heard) == (["one\n", "two\n"], [BROKE, BACK])
+    asked = [head.split(b" ")[1].rpartition(b"/")[2] for head in heads]
+    assert asked == [b"web", b"logs?tail=7&follow=true", b"web", b"web", b"logs?tail=0&follow=true", b"web"]
+
+
+async def test_the_command_follows_over_a_broken_connection_as_well() -> None:
+    # It asks once more where nobody answered, so nobody answers three times.
+    script = [*SCRIPT[:2], None, None, None, *SCRIPT[3:]]
+    async with server(lambda n: script[n - 1]) as (url, _):
+        result = await asyncio.to_thread(run, url, "logs", "-f", "web")
+    assert (result.exit_code, result.stdout) == (0, "one\ntwo\n")
+    assert result.stderr == f"volant: {BROKE}\nvolant: {BACK}\n"
+
+
+@pytest.mark.parametrize("words", [("why", "web"), ("wait", "vm", "web", "--for", "deleted"), ("vms", "get", "web")])
+async def test_a_page_that_is_not_found_elsewhere_is_no_object_that_is_gone(words: tuple[str, ...]) -> None:
+    async with server(lambda _: said("404 Not Found", b"<html>nothing here</html>")) as (url, _):
+        result = await asyncio.to_thread(run, url, *words)
+    assert result.exit_code == ERROR, result.output
+    assert "cannot understand an answer of status 404: it is not one of Volant" in result.output
+    assert ".." not in result.output
+
+
+async def test_nothing_is_taken_for_deleted_because_of_such_a_page(tmp_path: Path) -> None:
+    (tmp_path / "vm.yaml").write_text("kind: VM\nmetadata: {name: web}\nspec: {plugin: p}\n")
+    async with server(lambda _: said("404 Not Found", b"<html>nothing here</html>")) as (url, _):
+        result = await asyncio.to_thread(run, url, "delete", "-f", str(tmp_path))
+    assert (result.exit_code, "is not there" in result.output) == (ERROR, False), result.output

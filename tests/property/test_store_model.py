@@ -25,13 +25,12 @@ from volant.bus import Bus
 from volant.clock import Uid
 from volant.errors import AlreadyExists, Conflict, Gone, Invalid, VolantError
 from volant.model.deployment import DeploymentStatus
-from volant.model.event import Committed, Happening
+from volant.model.event import GONE, UPDATED, Committed, Happening
 from volant.model.meta import Key
 from volant.model.objects import Object
 from volant.model.plugin import PluginStatus
 from volant.model.vm import VM, VMStatus, is_ready, ready_since, status_word
 from volant.store import Child, Store, Tally, Transaction
-from volant.store.transaction import GONE, UPDATED
 
 POOL = "127.88.0.0/28"
 ADDRESSES = [f"127.88.0.{host}" for host in range(10, 15)]

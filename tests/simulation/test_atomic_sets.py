@@ -8,56 +8,27 @@ from typing import Any
 
 import msgspec
 import pytest
-from msgspec.structs import replace
 from tests.builders.applying import applied, broken, deployment, plugin, revision, vm
+from tests.builders.atomic_sets import a_healthy_set, healthy, specs
 from tests.builders.campaign import begin, differences, perform
 from tests.builders.harm import Fault
 from tests.builders.rolling import judged
+from tests.builders.rolls import breaks
 from tests.builders.set_stories import SCENARIOS
 from tests.builders.spoils import HOWS
-from tests.builders.world import CALM, World, in_world, play
+from tests.builders.world import World, in_world, play
 
-from volant.drivers import Boot
-from volant.drivers.simulated import Behaviour
 from volant.errors import Conflict
-from volant.model.apply.documents import live
 from volant.model.event import EventData
 from volant.model.meta import Key
-from volant.model.objects import Object
 
 LEVEL2 = {"env": {"LEVEL": "2"}}
-
-
-def breaks(boot: Boot, _nth: int) -> Behaviour | None:
-    """A guest that is told to be broken ends before it runs."""
-    return replace(CALM, launch="dies") if "BROKEN" in boot.booted.config.env else None
 
 
 def reasons(world: World, name: str) -> list[str | None]:
     """The reasons of the events of everything that is called so."""
     events = [event for event in world.oracles.replay.events if event.key.name == name]
     return [msgspec.json.decode(event.data, type=EventData).reason for event in events]
-
-
-def specs(world: World) -> dict[Key, object]:
-    """What is said of every object that users may say something of, and whose it is."""
-    store = world.store
-    vms = [vm for vm in store.vms() if vm.meta.owner is None]
-    found: list[Object] = [*store.plugins(), *vms, *store.deployments()]
-    return {obj.meta.key: (live(obj), store.fields(obj.meta.uid)) for obj in found}
-
-
-async def healthy(world: World, *, within_s: float = 300.0) -> None:
-    """The set is healthy."""
-    await world.until(lambda: revision(world).state == "healthy", within_s=within_s)
-
-
-async def a_healthy_set(world: World) -> None:
-    """A plugin, a VM and a deployment of two, as revision 1."""
-    await applied(world, plugin(), vm("db"), deployment("web", replicas=2), atomic=True)
-    world.users.plugins["hello"], world.users.vms["db"], world.users.deployments["web"] = True, "running", 2
-    await healthy(world)
-    await world.rest()
 
 
 @in_world(script=breaks)
@@ -191,23 +162,6 @@ async def test_what_others_have_said_since_stays_theirs(world: World) -> None:
     assert world.vm("db").spec.grace_s == 5, "what is another set's by now is not touched"
     assert not world.exists("old")
     await world.quiet()
-
-
-@in_world(script=breaks)
-async def test_a_set_goes_back_behind_every_apply_that_was_not_healthy(world: World) -> None:
-    """Also behind one that was not atomic: to the last healthy revision, in one step."""
-    await a_healthy_set(world)
-    before = specs(world)
-    bad = deployment("web", replicas=2, config=broken())
-    await applied(world, plugin(), vm("db", grace_s=5), bad, vm("one"), atomic=True, deadline_seconds=30)
-    await world.passes(5.0)
-    await applied(world, plugin(), vm("db", grace_s=6), bad, vm("two"))
-    await world.passes(60.0)
-    assert [one.state for one in world.store.set_revisions("infra")] == ["progressing", "superseded", "healthy"]
-    await applied(world, plugin(), vm("db", grace_s=7), bad, atomic=True, deadline_seconds=30)
-    await world.until(lambda: revision(world).state == "reverted")
-    await world.rest()
-    assert specs(world) == before
 
 
 @in_world(script=breaks)

@@ -15,6 +15,8 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+CONSOLES = ".consoles"
+"""Among the run directories: what the last guests said."""
 _LISTENS = "0A"
 _LOOK_EACH_S = 0.04
 
@@ -49,7 +51,13 @@ class Host:
 
     def directories(self) -> set[str]:
         """The uids that have a run directory."""
-        return {path.name for path in self.run_dir.iterdir()} if self.run_dir.exists() else set()
+        found = {path.name for path in self.run_dir.iterdir()} if self.run_dir.exists() else set()
+        return found - {CONSOLES}
+
+    def consoles(self) -> set[str]:
+        """The uids whose last guest's console is kept."""
+        kept = self.run_dir / CONSOLES
+        return {path.name for path in kept.iterdir()} if kept.exists() else set()
 
     def listeners(self) -> set[tuple[str, int]]:
         """Address and port of everything that listens on an address of the VMs."""

@@ -24,6 +24,7 @@ class Look(NamedTuple):
     revision: int
     processes: list[Process]
     directories: set[str]
+    consoles: set[str]
     listeners: set[tuple[str, int]]
 
     def guests(self) -> dict[str, Guest]:
@@ -51,7 +52,8 @@ def look(lives: Lives, host: Host) -> Look:
     vms, revision = lives.listed("/vms")
     deployments = lives.get("/deployments")
     plugins = lives.get("/plugins?fields=name,enabled,artifacts")["plugins"]
-    return Look(vms, deployments, plugins, revision, host.processes(), host.directories(), host.listeners())
+    files = host.directories(), host.consoles()
+    return Look(vms, deployments, plugins, revision, host.processes(), *files, host.listeners())
 
 
 def unrest(seen: Look, cut_off: Collection[str]) -> list[str]:
@@ -95,6 +97,7 @@ def _at_odds(seen: Look, cut_off: Collection[str]) -> Iterator[str]:
     yield from (f"no VMM of {vm['name']}, which runs" for uid, vm in up.items() if uid not in counts)
     yield from (f"run directory of nobody: {uid}" for uid in seen.directories - up.keys())
     yield from (f"no run directory of {uid}" for uid in up.keys() - seen.directories - set(cut_off))
+    yield from (f"console of nobody: {uid}" for uid in seen.consoles - {vm["uid"] for vm in seen.vms})
     asked = {(vm["ip"], PORT) for vm in up.values()}
     yield from (f"nobody listens on {place}" for place in asked - seen.listeners)
     yield from (f"a port of nobody's: {place}" for place in seen.listeners - asked)

@@ -57,3 +57,10 @@ def test_colours_come_only_where_they_are_asked_for() -> None:
         "\x1b[33m",
         "\x1b[31m",
     ]
+
+
+def test_what_waits_to_be_pruned_is_told_though_it_is_unchanged() -> None:
+    waits = Planned(kind="Plugin", name="p1", action="unchanged", waits="still used by 2 VMs that are being replaced")
+    for shown in (lines, differences):
+        first, _ = shown(answer("infra", "apply", [waits], dry_run=True))
+        assert first == "= plugin/p1 waits to be pruned: still used by 2 VMs that are being replaced"

@@ -9,10 +9,25 @@ import pytest
 
 from volant.cli.ending import ERROR, Ended
 from volant.cli.sync import keep
-from volant.gitops import COMMIT, Directory, SyncFailed, Turned, WrongSource, address, delay_s, said_of, set_of, within
+from volant.gitops import (
+    COMMIT,
+    Aim,
+    Directory,
+    Render,
+    SyncFailed,
+    Turned,
+    WrongSource,
+    address,
+    delay_s,
+    said_of,
+    set_of,
+    turn,
+    within,
+)
 from volant.gitops.git import state
 from volant.gitops.turn import marked
-from volant.model.apply.outcome import ApplyView, Planned, answer
+from volant.model.apply.outcome import Action, ApplyView, Planned, answer
+from volant.model.meta import Kind
 
 
 def view(*planned: Planned) -> ApplyView:
@@ -63,6 +78,22 @@ def test_an_object_has_its_commit_beside_its_own_annotations() -> None:
     assert marked(bare, None) == bare
     assert marked(bare, "c1")["metadata"] == {"name": "db", "annotations": {COMMIT: "c1"}}
     assert bare["metadata"] == {"name": "db"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "action", "is_drift"), [("Plugin", "delete", False), ("VM", "delete", True), ("Plugin", "create", True)]
+)
+def test_a_plugin_that_had_to_wait_goes_without_anybody_having_touched_it(
+    kind: Kind, action: Action, is_drift: bool
+) -> None:
+    done = view(Planned(kind=kind, name="p", action=action), Planned(kind="VM", name="db", action="unchanged"))
+    talk = turn(Aim("infra", prune=True), Render("c1", ()), "c1")
+    next(talk)
+    talk.send([])
+    talk.send(done)
+    with pytest.raises(StopIteration) as end:
+        talk.send(done)
+    assert end.value.value == Turned(done, "c1", is_drift)
 
 
 def test_a_turn_is_one_line_or_none() -> None:

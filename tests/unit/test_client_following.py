@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import random
 
+import msgspec
 import pytest
 
+from volant.client.address import silence
 from volant.client.failures import ApiError, NoAnswer
 from volant.client.following import LONGEST_PAUSE_S, SLICE_S, Change, Pauses, Wait, Watch
+from volant.client.tailing import BACK, BROKE, Tailing
 from volant.model.meta import Key
+from volant.model.views import VMView
 
 RNG = random.Random(1)
 LATE = ApiError(408, "wait_timeout", "not yet", details={"generation": 7})
@@ -138,3 +142,52 @@ def test_a_wait_outlives_a_restart_but_does_not_wait_for_a_first_daemon() -> Non
 def test_a_wait_that_cannot_come_true_is_over() -> None:
     with pytest.raises(ApiError):
         Wait(RNG, 100.0, None, 0.0).failed(ApiError(409, "vm_failed", ""), 1.0)
+
+
+def test_a_wait_outlives_a_daemon_that_goes_before_it_has_answered_anything() -> None:
+    wait = Wait(RNG, 100.0, None, 0.0)
+    assert wait.failed(NoAnswer("it hung up", is_reached=True), 1.0) > 0
+    assert wait.failed(NoAnswer("nobody"), 2.0) > 0
+    with pytest.raises(NoAnswer):
+        wait.failed(NoAnswer("still nobody"), 100.0)
+
+
+def test_what_a_system_says_of_a_connection_is_told_in_one_way() -> None:
+    bare = ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 1)")
+    wrapped = OSError("All connection attempts failed")
+    wrapped.__cause__ = ExceptionGroup("several", [bare, bare])
+    for error in (bare, wrapped):
+        said = silence("http://a", error, is_reached=False)
+        assert (said.message, said.is_reached) == ("cannot reach the daemon at http://a: Connection refused", False)
+    assert "not known" in silence("http://a", OSError(-2, "Name or service not known"), is_reached=False).message
+    assert silence("http://a", ValueError(), is_reached=True).is_reached
+
+
+def a_vm_view(uid: str) -> VMView:
+    return msgspec.convert({**json.loads(state("web", 1)), "uid": uid}, VMView)
+
+
+def test_a_guest_is_followed_from_then_on_once_the_daemon_is_back() -> None:
+    heard: list[str] = []
+    tailing = Tailing(RNG, "web", 5, heard.append)
+    first = tailing.follow(a_vm_view("u"), 0.0)
+    assert first is not None
+    assert first.query == {"tail": "5", "follow": "true"}
+    assert not tailing.failed(NoAnswer("it broke", is_reached=True))
+    pauses = [tailing.pause_s(1.0)]
+    for _ in range(20):
+        assert not tailing.failed(NoAnswer("nobody"))
+        pauses.append(tailing.pause_s(1.0))
+    assert 0 < pauses[0] < LONGEST_PAUSE_S / 2 < max(pauses) <= LONGEST_PAUSE_S
+    again = tailing.follow(a_vm_view("u"), 2.0)
+    assert again is not None
+    assert again.query == {"tail": "0", "follow": "true"}
+    assert heard == [BROKE, BACK]
+    assert tailing.follow(a_vm_view("another of that name"), 3.0) is None
+    assert tailing.failed(ApiError(404, "vm_not_found", ""))
+
+
+@pytest.mark.parametrize("error", [NoAnswer("nobody"), ApiError(404, "vm_not_found", ""), BUSY])
+def test_a_guest_that_cannot_be_followed_to_begin_with_is_not_waited_for(error: NoAnswer | ApiError) -> None:
+    with pytest.raises(type(error)):
+        Tailing(RNG, "web", None, None).failed(error)

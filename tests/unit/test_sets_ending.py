@@ -11,7 +11,7 @@ from tests.builders.objects import a_deployment, a_plugin, a_vm, complete_status
 from volant.controllers.sets import plan
 from volant.controllers.sets.ending import fitted
 from volant.controllers.sets.plan import Settle, TakeBack
-from volant.model.apply.sets import LATE, Named, SetRevision, named
+from volant.model.apply.sets import LATE, Named, SetRevision, named, refused
 from volant.model.apply.standing import Standing
 from volant.model.vm import DiskConfig, NetworkConfig, VMConfig
 from volant.store import Transaction
@@ -71,6 +71,28 @@ def test_who_runs_and_who_is_stopped_as_asked_is_healthy() -> None:
     runs = replace(DB, status=running_status())
     one, other = named(runs, None), named(WELL, None)
     assert plan.next_step(a_revision(one, other), [Standing(one, runs), Standing(other, WELL)], -1.0) == Settle()
+
+
+def test_what_was_taken_back_is_refused_unless_the_manifests_can_be_good() -> None:
+    """The newest of the same digest speaks; not one that somebody deleted, nor any where they were healthy once."""
+    base = replace(a_revision(), digest="one")
+    late = replace(base, number=3, state="reverted", reason=LATE)
+    other = replace(late, number=4, digest="other")
+    gone = [replace(late, number=number, reason=reason) for number, reason in ((6, "Deleted"), (5, "Deleting"))]
+    again = replace(base, number=7, state="superseded")
+    assert refused([again, *gone, other, late], "one") == late
+    assert refused([replace(late, number=8), late], "one") == replace(late, number=8)
+    assert refused([again, *gone, other], "one") is None
+    assert refused([late, replace(base, state="healthy")], "one") is None
+
+
+def test_a_deployment_has_had_whatever_is_known_of_it() -> None:
+    """Also what went before an apply that was of no set; but what it has is none that it had."""
+    one = named(WEB, None, None, ["a", "b"])
+    assert one.template is not None
+    assert named(WEB, None, replace(one, had=("c",)), ["a", one.template]).had == ("a", "c")
+    assert one.had == ("a", "b")
+    assert named(DB, None, None, ["a"]).had == ()
 
 
 class Addresses:

@@ -71,3 +71,29 @@ async def test_only_sets_that_progress_are_looked_at(tmp_path: Path) -> None:
         touched = replace(vm.spec, grace_s=9.0)
         await store.write(lambda tx: tx.update_spec(vm, touched, replace(CREATED, type="vm.updated")))
         assert list(turns.concerns(event)) == list(turns.resync_keys()) == [KEY]
+
+
+class Slow(SystemClock):
+    """A second passes with every look at it."""
+
+    at = 0.0
+
+    def monotonic(self) -> float:
+        """The next second."""
+        self.at += 1.0
+        return self.at
+
+
+async def test_a_set_that_was_looked_at_just_now_is_not_looked_at_again(tmp_path: Path) -> None:
+    """A look reads every object of the set, so that the next one without news is paced by what it takes."""
+    async with a_store(tmp_path) as store:
+        clock = Slow()
+        turns = SetReconciler(store=store, clock=clock)
+        vm = await store.create(a_vm("db"), CREATED)
+        waits = replace(a_revision(1), named=(named(vm, None),))
+        await store.write(lambda tx: tx.begin_set_revision(waits, b"[]", Undo()))
+        assert list(turns.resync_keys()) == [KEY]
+        assert await turns.reconcile(KEY) != DONE
+        assert list(turns.resync_keys()) == []
+        clock.at += turns.gap_s
+        assert list(turns.resync_keys()) == [KEY]

@@ -340,3 +340,31 @@ def test_the_judge_finds_out_a_chain_that_is_empty_old_or_untrue() -> None:
     )
     behind = a_vm(status=CRASHED.status, meta={"generation": 2})
     assert judged(behind, Children(), right, says_ready=False)
+
+
+def test_a_deployment_that_rolls_is_not_ready_however_many_old_replicas_are() -> None:
+    """U6: what it is to be is its template, and the chain tells of the new replica that does not come."""
+    available = Condition(type="available", status="true", reason="ReplicasReady", observed_generation=1)
+    rolling = Condition(type="progressing", status="true", reason="RollingOut", observed_generation=1)
+    stalled = replace(rolling, status="false", reason="ProgressDeadlineExceeded", message="nothing comes of it")
+    status = DeploymentStatus(
+        observed_generation=1,
+        replicas=4,
+        ready_replicas=3,
+        updated_replicas=1,
+        template="b" * 16,
+        completed="a" * 16,
+        progress_at=NOW,
+        conditions=(available, rolling),
+    )
+    children = Children(total=4, running=3, ready=3, shown=(CRASHED,))
+    deployment = a_deployment("pl", replicas=3, status=status)
+    answer = ask(deployment, children=children)
+    assert reasons(answer) == [(0, "RollingOut"), (1, "Crashed")]
+    assert answer.chain[0].says == "Deployment pl: 3 of 3 replicas are ready, 1 of 3 of the new template"
+    assert answer.chain[0].numbers == {"replicas": 3, "ready": 3, "vms": 4, "updated": 1}
+    assert answer.outlook == "by_itself"
+    stuck = a_deployment("pl", replicas=3, status=replace(status, conditions=(available, stalled)))
+    answer = ask(stuck, children=children)
+    assert reasons(answer) == [(0, "RollingOut"), (1, "ProgressDeadlineExceeded"), (1, "Crashed")]
+    assert answer.outlook == "not_by_itself"

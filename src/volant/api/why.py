@@ -73,8 +73,10 @@ def children_of(store: Store, deployment: Deployment) -> Children:
     tally, deleting = store.tally(deployment.meta.uid), deployment.meta.is_deleting
     shown: list[VM] = []
     if deleting or tally.ready < tally.total:
-        waited_for = [c.uid for c in store.children(deployment.meta.uid) if deleting or not c.is_ready]
-        found = map(store.find_uid, waited_for[:SHOWN_CHILDREN])
+        waited_for = [c for c in store.children(deployment.meta.uid) if deleting or not c.is_ready]
+        # Those of the new template first: while it rolls, they are what it waits for.
+        waited_for.sort(key=lambda child: child.template != deployment.status.template)
+        found = map(store.find_uid, [child.uid for child in waited_for[:SHOWN_CHILDREN]])
         shown = [vm for vm in found if isinstance(vm, VM)]
     return Children(
         total=tally.total, running=tally.running, ready=tally.ready, deleting=tally.deleting, shown=tuple(shown)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import click
 
 from volant.cli.ending import DONE, USAGE, Ended
-from volant.cli.options import atomic, output, reaching, waiting
-from volant.cli.planned import differences, lines, named
+from volant.cli.options import Token, Whole, atomic, output, reaching, waiting
+from volant.cli.planned import differences, in_conflict, lines, named
 from volant.cli.saying import checked, files, of_a_set, placed, set_named
 from volant.cli.terminal import is_coloured, plain
 
@@ -35,8 +35,8 @@ DIFFERENT = 5
 @files
 @of_a_set
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-@click.option("--plan", "token", metavar="TOKEN", help="Do exactly what a plan of this token says, or nothing.")
-@click.option("--confirm-delete", type=click.IntRange(min=0), metavar="N", help="That N objects go is meant.")
+@click.option("--plan", "token", type=Token(), metavar="TOKEN", help="Do exactly what that plan says, or nothing.")
+@click.option("--confirm-delete", type=Whole(min=0), metavar="N", help="That N objects go is meant.")
 @atomic
 @click.option("--retry", is_flag=True, help="Try once more what was taken back by itself.")
 @waiting(default=False, what="ready")
@@ -65,8 +65,8 @@ def apply(  # noqa: PLR0913  one parameter an option
     """Make a set of objects as files say it, all or nothing.
 
     Fields that the files do not say are left to whoever has said them. With --prune, what the set no longer names is
-    deleted; `volant sets restore` brings it back for 24 hours. With --atomic the whole set goes back to its last
-    healthy revision unless all of it is healthy in time.
+    deleted; `volant sets restore` brings it back for 24 hours. With --atomic the whole set goes back to what it
+    was unless all of it is healthy in time.
     """
     reading = checked(paths)
     asked = _asked(reading, paths, set_name, manager, prune=prune, force=force, confirm=confirm_delete, token=token)
@@ -101,11 +101,18 @@ def diff(
 ) -> None:
     """Show what an apply of these files would change, field by field. Nothing is changed.
 
-    Exit status: 0 nothing, 5 something, 1 an error.
+    What is another manager's or set's is shown as --force would have it, and said to be in conflict.
+
+    Exit status: 0 nothing, 5 something, 1 an error, such as a conflict.
     """
     reading = checked(paths)
     asked = _asked(reading, paths, set_name, manager, prune=prune, force=force)
-    view = _told(url, reading, asked, dry_run=True)
+    try:
+        view = _told(url, reading, asked, dry_run=True)
+    except Ended as refusal:
+        if shape == "text":
+            _beside(url, reading, asked, refusal)
+        raise
     _show(view, shape, differences(view, coloured=is_coloured(sys.stdout)))
     raise SystemExit(DIFFERENT if any(one.action != "unchanged" for one in view.objects) else DONE)
 
@@ -194,6 +201,23 @@ def _told(url: str, reading: Reading, asked: Asked, *, dry_run: bool) -> ApplyVi
 
     with Client(url) as client, placed(reading.said):
         return client.send(applied(asked, dry_run=dry_run))
+
+
+def _beside(url: str, reading: Reading, asked: Asked, refusal: Ended) -> None:
+    """All the differences of what was refused because of others, if that was why: as with force, conflicts marked."""
+    from msgspec.structs import replace
+
+    from volant.client import ApiError
+
+    error = refusal.__cause__
+    if not isinstance(error, ApiError) or error.code not in ("field_conflict", "set_conflict"):
+        return
+    try:
+        view = _told(url, reading, replace(asked, force=True), dry_run=True)
+    except Ended:
+        return  # It is not about others alone, and the refusal says what else.
+    for line in differences(view, in_conflict(error.details), coloured=is_coloured(sys.stdout)):
+        click.echo(line)
 
 
 def _foretold(url: str, reading: Reading, asked: Asked, shape: str) -> PlanView | None:

@@ -43,7 +43,7 @@ def list_(shape: str) -> None:
             click.echo(line)
 
 
-@context.command()
+@context.command(short_help="Show a context, or which daemon is asked now.")
 @click.argument("name", required=False, metavar="[NAME]", shell_complete=options.contexts)
 @options.output("text", "json", "yaml", "name", default="text")
 def show(name: str | None, shape: str) -> None:

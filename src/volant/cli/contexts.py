@@ -22,10 +22,11 @@ FILE = "contexts.json"
 
 
 class Daemon(NamedTuple):
-    """An address, and what it was taken from."""
+    """An address, and what it was taken from. `is_kept`: nobody said so on this command line."""
 
     url: str
     origin: str
+    is_kept: bool = False
 
 
 class Contexts(NamedTuple):
@@ -48,9 +49,9 @@ class Contexts(NamedTuple):
 def daemon(
     environ: Mapping[str, str], *, url: str | None = None, context: str | None = None, data_dir: str | None = None
 ) -> Daemon:
-    """The daemon to ask. The arguments are options; raises Ended for a context that is not there."""
+    """The daemon to ask. The arguments are options; raises Ended for a context or a daemon that is not there."""
     found = _said(environ, url, context, data_dir)
-    return Daemon(found.url.rstrip("/"), found.origin)
+    return found._replace(url=found.url.rstrip("/"))
 
 
 def _said(environ: Mapping[str, str], url: str | None, context: str | None, data_dir: str | None) -> Daemon:
@@ -59,12 +60,12 @@ def _said(environ: Mapping[str, str], url: str | None, context: str | None, data
     if context:
         return Daemon(read(environ).url(context, "--context"), f"--context {context}")
     if data_dir:
-        return _announced(data_dir, "--data-dir") or Daemon(DEFAULT, f"the default: no daemon says so in {data_dir}")
+        return _announced_by(data_dir, "--data-dir")
     if environ.get("VOLANT_URL"):
-        return Daemon(environ["VOLANT_URL"], "VOLANT_URL")
+        return Daemon(environ["VOLANT_URL"], "VOLANT_URL", is_kept=True)
     name = environ.get("VOLANT_CONTEXT")
     if name:
-        return Daemon(read(environ).url(name, "VOLANT_CONTEXT"), f"VOLANT_CONTEXT={name}")
+        return Daemon(read(environ).url(name, "VOLANT_CONTEXT"), f"VOLANT_CONTEXT={name}", is_kept=True)
     return _kept(environ)
 
 
@@ -72,13 +73,26 @@ def _kept(environ: Mapping[str, str]) -> Daemon:
     """By what was kept somewhere: in a data directory that the environment names, in the file, where a daemon runs."""
     directory = environ.get("VOLANT_DATA_DIR")
     if directory:
-        return _announced(directory, "VOLANT_DATA_DIR") or Daemon(DEFAULT, "the default")
+        return _announced_by(directory, "VOLANT_DATA_DIR")._replace(is_kept=True)
     kept = read(environ)
     if kept.current is not None:
-        return Daemon(kept.url(kept.current, FILE), f"the current context, {kept.current}")
+        return Daemon(kept.url(kept.current, FILE), f"the current context, {kept.current}", is_kept=True)
     from volant.config import default_data_dir
 
     return _announced(str(default_data_dir(os.geteuid(), environ)), "it runs here") or Daemon(DEFAULT, "the default")
+
+
+def _announced_by(directory: str, origin: str) -> Daemon:
+    """Whoever says a directory means the daemon of that one: none there is no reason to ask another. Raises Ended."""
+    found = _announced(directory, origin)
+    if found is None:
+        where = plain(directory)
+        raise Ended(
+            f"cannot find a daemon: none says its address in {where}. Start it with `volant serve --data-dir {where}`, "
+            "or say --url",
+            ERROR,
+        )
+    return found
 
 
 def _announced(directory: str, origin: str) -> Daemon | None:

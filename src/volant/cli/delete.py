@@ -50,7 +50,7 @@ def _asked_to_go(client: Client, kind: str, name: str) -> bool:
     try:
         by_kind[kind].delete(name, wait="none")
     except ApiError as error:
-        if error.status != 404:
+        if not error.code.endswith("_not_found"):
             raise
         click.echo(f"= {named(kind, name)} is not there")
         return False
@@ -61,4 +61,4 @@ def _asked_to_go(client: Client, kind: str, name: str) -> bool:
 def _until_gone(url: str, going: list[tuple[str, str]], timeout_s: float) -> None:
     from volant.cli.settling import wait_for_all
 
-    wait_for_all(url, [(kind, name, "deleted") for kind, name in going], timeout_s)
+    wait_for_all(url, [(kind, name, "deleted") for kind, name in going], timeout_s, is_told=False)

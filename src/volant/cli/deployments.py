@@ -38,9 +38,9 @@ deployments.add_command(endpoints)
 @click.option(
     "-f", "--filename", "file", metavar="FILE", help="All of it as YAML or JSON; - is standard input. Options beat it."
 )
-@click.option("--replicas", type=click.IntRange(0, 10_000), help="How many VMs (1).")
-@click.option("--vcpu", type=click.IntRange(1, 64), help="Virtual CPUs of each.")
-@click.option("--memory", "memory_mb", type=click.IntRange(32), metavar="MB", help="Memory of each in MiB.")
+@click.option("--replicas", type=options.Whole(0, 10_000), help="How many VMs (1).")
+@click.option("--vcpu", type=options.Whole(1, 64), help="Virtual CPUs of each.")
+@click.option("--memory", "memory_mb", type=options.Memory(), metavar="MB", help="Memory of each in MiB, or 1G.")
 @click.option("--env", multiple=True, metavar="NAME=VALUE", help="A variable; repeat.")
 @click.option("--label", multiple=True, metavar="NAME=VALUE", help="A label; repeat.")
 @click.option("--restart-policy", type=click.Choice(["always", "on_failure", "never"]), help="When a guest ends.")
@@ -63,7 +63,7 @@ def create(url: str, shape: str | None, *, is_waiting: bool, timeout_s: float | 
 
 @deployments.command()
 @options.name("deployments")
-@click.argument("replicas", type=click.IntRange(0, 10_000))
+@click.argument("replicas", type=options.Whole(0, 10_000))
 @options.waiting(default=False, what="available")
 @options.output("json", "yaml", "name", text="Print the deployment instead of a sentence.")
 @options.reaching
@@ -78,7 +78,7 @@ def scale(url: str, name: str, replicas: int, shape: str | None, *, is_waiting: 
     told(url, DEPLOYMENT, name, act, shape, done=done, is_waiting=is_waiting, deployment=name)
 
 
-@deployments.command("set")
+@deployments.command("set", short_help="Change what its VMs are made of, or how they roll.")
 @options.name("deployments")
 @click.argument("changes", nargs=-1, metavar="PATH=VALUE...")
 @click.option("--unset", multiple=True, metavar="PATH", help="Back to what the plugin says, or to the default; repeat.")

@@ -19,6 +19,8 @@ from volant.cli.terminal import plain
 from volant.errors import VolantError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from volant.client import Client
     from volant.manifests import Said
 
@@ -50,24 +52,42 @@ def editing(noun: Noun) -> click.Command:
     for option in reversed(added):
         run = option(run)
     text = f"Change the manifest of a {noun.word} in an editor: that of VISUAL or EDITOR."
-    return click.command("edit", help=text.replace(" vm ", " VM "))(run)
+    short = "Change the manifest in an editor."
+    return click.command("edit", help=text.replace(" vm ", " VM "), short_help=short)(run)
 
 
 def _edited(client: Client, noun: Noun, name: str, *, force: bool) -> Any:
     """The object as it is then; None when there was nothing to do. Raises Ended, with where the text was left."""
-    from pathlib import Path
-
     before, revision = _shown(client, noun, name)
     path = _file(noun, name, before)
+    _opened(path)
     try:
-        click.edit(filename=str(path))
         said = read(str(path))
         found = None if said.value == before else _put(client, noun, name, said, before, revision, force=force)
     except (click.ClickException, VolantError) as error:
         status = error.exit_code if isinstance(error, click.ClickException) else ERROR
         raise Ended(f"{error.message}\nWhat you wrote is in {path}", status) from error
-    Path(path).unlink()
+    path.unlink()
     return found
+
+
+def _opened(path: Path) -> None:
+    """Return when the editor has ended well. Raises Ended, and the file is kept only if something was written."""
+    before = path.read_bytes()
+    try:
+        click.edit(filename=str(path))
+    except (click.ClickException, ValueError) as error:  # ValueError: a quote without its end
+        told = error.message if isinstance(error, click.ClickException) else str(error)
+        how = "Set EDITOR to one that can be started" if _is_missing(error) else "Nothing was changed"
+        if path.read_bytes() == before:
+            path.unlink()
+        else:
+            how = f"What you wrote is in {path}"
+        raise Ended(f"cannot edit: {plain(told)}. {how}", ERROR) from error
+
+
+def _is_missing(error: Exception) -> bool:
+    return isinstance(error, ValueError) or isinstance(error.__cause__, OSError)
 
 
 def _shown(client: Client, noun: Noun, name: str) -> tuple[dict[str, Any], int]:
@@ -81,7 +101,7 @@ def _shown(client: Client, noun: Noun, name: str) -> tuple[dict[str, Any], int]:
     return found[0], revision
 
 
-def _file(noun: Noun, name: str, manifest: dict[str, Any]) -> Any:
+def _file(noun: Noun, name: str, manifest: dict[str, Any]) -> Path:
     """A file that only its owner can read: variables may be secrets."""
     import os
     import tempfile

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from volant.model.views import EndpointsView, ReplicaView
 
 
-@click.command()
+@click.command(short_help="Show where its ready VMs are reached.")
 @options.name("deployments")
 @options.output("table", "json", "yaml", "name", default="table")
 @click.option("-w", "--watch", "is_watching", is_flag=True, help="A line for each change of them, until Ctrl-C.")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from volant.cli.ending import GONE, USAGE, Ended
-from volant.cli.options import output, reaching
+from volant.cli.objects import completed_keys
+from volant.cli.options import completed, output, reaching
 from volant.cli.terminal import plain
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ KINDS = {"vm": "VM", "deployment": "Deployment", "plugin": "Plugin"}
 
 
 @click.command()
-@click.argument("objects", nargs=-1, metavar="[KIND/NAME]...")
-@click.option("--set", "set_name", metavar="NAME", help="The objects of this set.")
+@click.argument("objects", nargs=-1, metavar="[KIND/NAME]...", shell_complete=completed_keys)
+@click.option("--set", "set_name", metavar="NAME", shell_complete=completed("sets"), help="The objects of this set.")
 @click.option("--all", "is_all", is_flag=True, help="Every object, but the VMs of deployments.")
 @output("yaml", "json", default="yaml")
 @reaching

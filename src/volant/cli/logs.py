@@ -8,13 +8,17 @@ from collections.abc import Iterable
 import click
 
 from volant.cli import options
-from volant.cli.ending import ERROR, Ended
-from volant.cli.terminal import is_coloured, plain
+from volant.cli.terminal import is_coloured
 
 
 @click.command()
 @options.name("vms")
-@click.option("-f", "--follow", is_flag=True, help="Go on with what it says, over restarts, until the VM is deleted.")
+@click.option(
+    "-f",
+    "--follow",
+    is_flag=True,
+    help="Go on with what it says, over restarts, the daemon's too, until the VM is deleted.",
+)
 @click.option("--tail", "-n", type=click.IntRange(0), metavar="LINES", help="Only the last so many lines.")
 @click.option("-p", "--previous", is_flag=True, help="Of the guest before the one that runs: why it ended, say.")
 @click.option("--raw", is_flag=True, help="As the guest wrote it, control sequences and all: a terminal obeys them.")
@@ -27,20 +31,17 @@ def logs(url: str, name: str, tail: int | None, *, follow: bool, previous: bool,
     """
     if follow and previous:
         raise click.UsageError("--previous is of a guest that says nothing any more: -f does not go with it.")
-    from volant.client import ApiError, Client
+    from volant.client import Client
 
     with Client(url) as client:
         if not follow:
             _show([client.vms.logs(name, tail=tail, previous=previous)], raw=raw)
             return
-        _show(client.vms.follow_logs(name, tail=tail), raw=raw)
-        try:
-            client.vms.get(name)
-        except ApiError as error:
-            if error.code == "vm_not_found":
-                return  # That is what was waited for.
-            raise
-        raise Ended(f"cannot follow {plain(name)} any longer: the daemon at {url} ended the stream.", ERROR)
+        _show(client.vms.follow_logs(name, tail=tail, on_gap=_say_gap), raw=raw)
+
+
+def _say_gap(sentence: str) -> None:
+    click.echo(f"volant: {sentence}", err=True)
 
 
 def _show(pieces: Iterable[str], *, raw: bool) -> None:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
 
-from volant.cli.contexts import DEFAULT, daemon
+from volant.cli.contexts import DEFAULT, Daemon, daemon
 from volant.cli.ending import explained
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 FORMATS = ("table", "wide", "json", "yaml", "name")
 LONGEST_S = 86_400.0
+LEAST_MB = 32
 
 _UNITS_S = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -37,6 +39,47 @@ class Duration(click.ParamType[float]):
         return seconds
 
 
+class Memory(click.ParamType[int]):
+    """`512`, `512M` or `1G`, in MiB: 32 at least."""
+
+    name = "memory"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """MiB."""
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"([0-9]{1,9})(?:([MG])(?:iB?)?)?", str(value), re.ASCII)
+        size_mb = int(found[1]) * (1024 if found[2] == "G" else 1) if found else 0
+        if size_mb < LEAST_MB:
+            what = f"a number of MiB such as 512, 512M or 1G, {LEAST_MB} at least"
+            self.fail(f"expected {what}, not {value!r}", param, ctx)
+        return size_mb
+
+
+class Whole(click.IntRange):
+    """A whole number of a range, said so when it is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            range_ = f"from {self.min} to {self.max}" if self.max is not None else f"of {self.min} or more"
+            self.fail(f"expected a whole number {range_}, not {value!r}", param, ctx)
+
+
+class Token(click.ParamType[str]):
+    """What a plan is called by: 32 hex digits."""
+
+    name = "token"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """As it was said."""
+        if not re.fullmatch(r"[0-9a-f]{32}", str(value), re.ASCII):
+            self.fail(f"a plan token has 32 hex digits, not {value!r}: `volant plan` prints one", param, ctx)
+        return str(value)
+
+
 def reaching(command: Callable[..., Any]) -> Callable[..., Any]:
     """The daemon that is asked: `url` for the command. What it refuses is explained."""
 
@@ -47,11 +90,25 @@ def reaching(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--data-dir", metavar="DIR", help="Where a daemon says its address.")
     @functools.wraps(command)
     def wrapped(*args: Any, url: str | None, context: str | None, data_dir: str | None, **more: Any) -> Any:
-        found = address(url, context, data_dir)
-        with explained(found):
-            return command(*args, url=found, **more)
+        environ = os.environ  # noqa: TID251  the command line is where it enters
+        found = daemon(environ, url=url, context=context, data_dir=data_dir)
+        with explained(found.url), chosen_by(found):
+            return command(*args, url=found.url, **more)
 
     return wrapped
+
+
+@contextmanager
+def chosen_by(found: Daemon) -> Iterator[None]:
+    """Says of a daemon that cannot be reached what its address was taken from, where that is not on the line."""
+    from volant.client import NoAnswer
+
+    try:
+        yield
+    except NoAnswer as error:
+        if error.is_reached or not found.is_kept:
+            raise
+        raise NoAnswer(f"{error.message} (its address is that of {found.origin})") from error
 
 
 def contexts(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:

@@ -32,6 +32,9 @@ TO_DO: Mapping[str, str] = {
     "delete": "to be deleted",
     "unchanged": "unchanged",
 }
+Clashes = Mapping[tuple[str, str], Mapping[str, str]]
+"""Kind and name -> dotted path -> whose it is."""
+NOTHING: Clashes = {}
 LONGEST = 60
 """Characters of a value that are shown."""
 
@@ -40,19 +43,30 @@ def lines(view: ApplyView, *, all_of_it: bool = False, coloured: bool = False) -
     """A line for each object that is not left as it is, or for each; and one that counts them."""
     words = TO_DO if view.dry_run else DONE
     for one in view.objects:
-        if all_of_it or one.action != "unchanged":
+        if all_of_it or one.action != "unchanged" or one.waits is not None:
             said = ", ".join(_changed(one)) if one.action == "update" else words[one.action]
             yield _line(one, said or words[one.action], coloured=coloured)
     yield summary(view)
 
 
-def differences(view: ApplyView, *, coloured: bool = False) -> Iterator[str]:
-    """As `lines`, but a line for each field, of what is created too."""
+def differences(view: ApplyView, clashes: Clashes = NOTHING, *, coloured: bool = False) -> Iterator[str]:
+    """As `lines`, but a line for each field, of what is created too. `clashes`: whose a field, or all of it, is now."""
     for one in view.objects:
-        if one.action != "unchanged":
-            yield _line(one, TO_DO[one.action], coloured=coloured)
-            yield from (f"    {field}" for field in _changed(one))
+        whose = clashes.get((one.kind, one.name), {})
+        if one.action != "unchanged" or whose or one.waits is not None:
+            yield _line(one, f"{TO_DO[one.action]}{_conflict(whose.get(''))}", coloured=coloured)
+            yield from (f"    {field}{_conflict(whose.get(path))}" for path, field in _fields(one))
     yield summary(view)
+
+
+def in_conflict(details: Mapping[str, Any]) -> Clashes:
+    """Whose the fields are of which a refusal tells; at the path "" whose set the object is of."""
+    found: dict[tuple[str, str], Mapping[str, str]] = {}
+    for one in details.get("objects") or ():
+        more = one.get("details", {})
+        whose = {clash["path"]: ", ".join(clash["owners"]) for clash in more.get("conflicts") or ()}
+        found[one["kind"], one["name"]] = {**whose, **({"": f"the set {more['set']}"} if "set" in more else {})}
+    return found
 
 
 def summary(view: ApplyView) -> str:
@@ -70,18 +84,28 @@ def named(kind: str, name: str) -> str:
 def _line(one: Planned, said: str, *, coloured: bool) -> str:
     sign, colour = SIGNS[one.action]
     later = " (its guest keeps what it has until it is restarted)" if one.restart_required else ""
+    said = said if one.waits is None else f"waits to be pruned: {plain(one.waits)}"
     line = f"{sign} {named(one.kind, one.name)} {said}{later}"
     return click.style(line, fg=colour) if coloured and colour else line
 
 
+def _conflict(whose: str | None) -> str:
+    return f" (conflict: it is of {plain(whose)})" if whose else ""
+
+
 def _changed(one: Planned) -> Iterator[str]:
+    return (field for _, field in _fields(one))
+
+
+def _fields(one: Planned) -> Iterator[tuple[str, str]]:
+    """Dotted paths, and what is said of each."""
     for path, sides in one.changes.items():
         if not isinstance(sides, dict):
             continue
         if one.action == "create":
-            yield f"{plain(path)}: {_value(sides.get('new'))}"
+            yield path, f"{plain(path)}: {_value(sides.get('new'))}"
         else:
-            yield f"{plain(path)}: {_value(sides.get('old'))} -> {_value(sides.get('new'))}"
+            yield path, f"{plain(path)}: {_value(sides.get('old'))} -> {_value(sides.get('new'))}"
 
 
 def _value(value: Any) -> str:

@@ -20,7 +20,7 @@ MADE_OF = ("plugin", "labels", "restart_policy", "config")
 def table(found: Sequence[RevisionView]) -> list[str]:
     """The lines of a list; `found` is all of it, the newest first."""
     rows = [
-        (one.revision, since(one.created_at), _state(one), ", ".join(_changed(one, before)) or one.cause)
+        (one.revision, since(one.created_at), _state(one, found), ", ".join(_changed(one, before)) or one.cause)
         for one, before in zip(found, [*found[1:], None], strict=True)
     ]
     return columns(HEADS, rows)
@@ -30,7 +30,8 @@ def details(one: RevisionView, found: Sequence[RevisionView]) -> Iterator[str]:
     """The lines about one of them: what changed with it, what going back to it would change, what it makes."""
     import yaml
 
-    yield plain(f"revision {one.revision}, {since(one.created_at)} ago: {_state(one) or 'earlier'}. Cause: {one.cause}")
+    state = _state(one, found) or "earlier"
+    yield plain(f"revision {one.revision}, {since(one.created_at)} ago: {state}. Cause: {one.cause}")
     before = next((other for other in found if other.revision < one.revision), None)
     if before is not None:
         yield f"Changed against revision {before.revision}:"
@@ -43,8 +44,16 @@ def details(one: RevisionView, found: Sequence[RevisionView]) -> Iterator[str]:
     yield from (f"  {line}" for line in text.splitlines())
 
 
-def _state(one: RevisionView) -> str:
-    states = {"current": one.current, "complete": one.complete, "reverted": one.reverted}
+def _state(one: RevisionView, found: Sequence[RevisionView]) -> str:
+    """Complete is what is current, else the newest that came so far: what all VMs were made of last."""
+    last = next((other.revision for other in found if other.complete), None)
+    is_last = one.revision == last
+    states = {
+        "current": one.current,
+        "complete": is_last and one.current,
+        "last complete": is_last and not one.current,
+        "reverted": one.reverted,
+    }
     return ",".join(state for state, is_so in states.items() if is_so)
 
 

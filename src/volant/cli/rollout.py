@@ -25,12 +25,12 @@ NEXT = {
 """What to do about a rollout that has failed, by its reason."""
 
 
-@click.group()
+@click.group(short_help="Of a change of what VMs are made of: status, history, undo.")
 def rollout() -> None:
     """How a change of what VMs are made of gets on: status, history, undo, pause, resume, restart."""
 
 
-@rollout.command()
+@rollout.command(short_help="Show how it gets on, until it is complete or has failed.")
 @options.name("deployments")
 @click.option("--watch/--no-watch", "is_watching", default=True, help="Whether to wait for its end. It is waited for.")
 @click.option("--timeout", "timeout_s", type=options.Duration(), help="How long to wait (as long as it takes).")
@@ -56,9 +56,9 @@ def status(url: str, name: str, shape: str | None, *, is_watching: bool, timeout
     end(name, found, shape, f"is complete: revision {found.template_revision}, {_figures(found)}")
 
 
-@rollout.command()
+@rollout.command(short_help="Show the templates that it has and had.")
 @options.name("deployments")
-@click.option("--revision", type=click.IntRange(1), metavar="N", help="This one, with all that it makes.")
+@click.option("--revision", type=options.Whole(1), metavar="N", help="This one, with all that it makes.")
 @options.output("table", "json", "yaml", default="table")
 @options.reaching
 def history(url: str, name: str, revision: int | None, shape: str) -> None:
@@ -80,9 +80,9 @@ def history(url: str, name: str, revision: int | None, shape: str) -> None:
         click.echo(line)
 
 
-@rollout.command()
+@rollout.command(short_help="Go back to the template of an earlier revision.")
 @options.name("deployments")
-@click.option("--to", "--to-revision", "revision", type=click.IntRange(1), metavar="N", help="To this one.")
+@click.option("--to", "--to-revision", "revision", type=options.Whole(1), metavar="N", help="To this one.")
 @options.waiting(default=False, what="complete")
 @options.output("json", "yaml", "name", text="Print the deployment instead of a sentence.")
 @options.reaching
@@ -126,7 +126,7 @@ def resume(url: str, name: str, shape: str | None, *, is_waiting: bool, timeout_
     end(name, found, shape, "resumed", is_waiting=is_waiting)
 
 
-@rollout.command()
+@rollout.command(short_help="Replace all its VMs by new ones of the same template.")
 @options.name("deployments")
 @options.waiting(default=False, what="complete")
 @options.output("json", "yaml", "name", text="Print the deployment instead of a sentence.")

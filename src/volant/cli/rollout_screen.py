@@ -66,7 +66,8 @@ def standing(deployment: DeploymentView, vms: Sequence[VMView]) -> Standing:
 
 
 def _age(deployment: DeploymentView, vm: VMView) -> str:
-    return "new" if vm.template in (None, deployment.template) else "old"
+    """What is on its way out is of the past, also where its template is wanted again meanwhile."""
+    return "new" if vm.deleting_since is None and vm.template in (None, deployment.template) else "old"
 
 
 def _word(vm: VMView) -> str:

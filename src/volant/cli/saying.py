@@ -27,7 +27,7 @@ HINTS = {
     "object_owned": "Change the deployment instead, or give the object another name.",
     "set_conflict": "--force moves it into this set.",
     "plan_changed": "`volant plan` makes another one.",
-    "set_reverted": "It was taken back: {message}. Change the files, or try the same once more with --retry.",
+    "set_reverted": "Change the files, or try the same once more with --retry.",
     "template_reverted": "Change the files, or try the same once more with --retry.",
     "prune_unconfirmed": "If that is meant, say --confirm-delete {deletes}. `volant diff --prune` shows which.",
 }

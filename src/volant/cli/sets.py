@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from volant.cli.options import atomic, output, reaching
+from volant.cli import options
+from volant.cli.options import Whole, atomic, output, reaching
 from volant.cli.planned import lines, named
 from volant.cli.shapes import document
-from volant.cli.terminal import columns, is_coloured
+from volant.cli.terminal import columns, is_coloured, plain
 
 if TYPE_CHECKING:
     from volant.model.apply.outcome import SetRevisionView, SetView
@@ -36,6 +37,8 @@ def list_(shape: str, url: str) -> None:
     elif shape == "name":
         for one in found:
             click.echo(one.name)
+    elif not found:
+        click.echo("No sets: `volant apply` makes one", err=True)
     else:
         heads = ["NAME", "OBJECTS", "RESTORABLE", "STATE", *(["REVISION", "MEMBERS"] if shape == "wide" else [])]
         rows = [_listed(one, is_wide=shape == "wide") for one in found]
@@ -50,7 +53,7 @@ def _listed(one: SetView, *, is_wide: bool) -> list[object]:
 
 
 @sets.command("get")
-@click.argument("name", metavar="NAME")
+@options.name("sets")
 @output("table", "json", "yaml", "name", default="table")
 @reaching
 def get(name: str, shape: str, url: str) -> None:
@@ -86,9 +89,9 @@ def _row(one: SetRevisionView) -> list[object]:
 
 
 @sets.command("rollback")
-@click.argument("name", metavar="NAME")
-@click.option("--to", "number", type=click.IntRange(min=1), metavar="REVISION", help="The last healthy, unless said.")
-@click.option("--confirm-delete", type=click.IntRange(min=0), metavar="N", help="That N objects go is meant.")
+@options.name("sets")
+@click.option("--to", "number", type=Whole(min=1), metavar="REVISION", help="The last healthy, unless said.")
+@click.option("--confirm-delete", type=Whole(min=0), metavar="N", help="That N objects go is meant.")
 @click.option("--force", is_flag=True, help="Take over fields and objects of other managers and sets.")
 @atomic
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
@@ -128,8 +131,8 @@ def rollback(  # noqa: PLR0913  one parameter an option
         click.echo(line)
 
 
-@sets.command("restore")
-@click.argument("name", metavar="NAME")
+@sets.command("restore", short_help="Make again what was pruned of a set in the last 24 hours.")
+@options.name("sets")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @output("text", "json", "yaml", default="text")
 @reaching
@@ -142,6 +145,9 @@ def restore(name: str, shape: str, url: str, *, dry_run: bool) -> None:
         view = client.send(restore_set(name, dry_run=dry_run))
     if shape in ("json", "yaml"):
         document(view, shape)
+        return
+    if not view.objects:
+        click.echo(f"set {plain(name)}: nothing of it can be brought back, nothing to do")
         return
     for line in lines(view, coloured=is_coloured(sys.stdout)):
         click.echo(line)

@@ -39,16 +39,30 @@ Goal = tuple[str, str, str]
 def settle(url: str, view: ApplyView, said: Sequence[Said], timeout_s: float) -> None:
     """Return when all is so. Raises Ended with every object that is not, and the worst of their statuses."""
     stopped = {_name(one.value) for one in said if one.value["kind"] == "VM" and _power(one.value) == "stopped"}
-    goals = [(one.kind, one.name, _goal(one.kind, one.action, is_stopped=one.name in stopped)) for one in view.objects]
+    goals = [
+        (one.kind, one.name, _goal(one.kind, one.action, is_stopped=one.name in stopped))
+        for one in view.objects
+        if one.waits is None  # because it is on its way to nowhere yet
+    ]
     changed = [(one.kind, one.name) for one in view.objects if one.action != "unchanged"]
     wait_for_all(url, goals, timeout_s, changed=changed)
 
 
-def wait_for_all(url: str, goals: Sequence[Goal], timeout_s: float, *, changed: Sequence[tuple[str, str]] = ()) -> None:
-    """The same for (kind, name, state). Of what is `changed`, the first look is told as well."""
+def wait_for_all(
+    url: str,
+    goals: Sequence[Goal],
+    timeout_s: float,
+    *,
+    changed: Sequence[tuple[str, str]] = (),
+    is_told: bool = True,
+) -> None:
+    """The same for (kind, name, state). Of what is `changed`, the first look is told as well.
+
+    Without `is_told` it is silent about each that gets there, because whoever asks has said so.
+    """
     if not goals:
         return
-    there = Heard()
+    there = Heard() if is_told else Unheard()
     keys = [(kind, name) for kind, name, _ in goals]
     try:
         failed = _shown(url, keys, changed, lambda client: _all(client, goals, timeout_s, there))
@@ -98,6 +112,13 @@ class Heard:
             click.echo(line, err=True)
 
 
+class Unheard(Heard):
+    """Says nothing."""
+
+    def __call__(self, line: str) -> None:
+        """Nothing."""
+
+
 async def _all(
     client: AsyncClient, goals: Sequence[Goal], timeout_s: float, there: Callable[[str], None]
 ) -> list[tuple[int, str]]:
@@ -129,9 +150,9 @@ async def _trouble(
     try:
         await by_kind[kind].wait(name, goal, timeout_s=timeout_s)
     except ApiError as error:
-        if goal == "deleted" and error.status == 404:
+        if goal == "deleted" and error.code.endswith("_not_found"):
             return None
-        said = plain(error.message)
+        said = plain(error.message).rstrip(".")
         stands = standing(error)
         why = f"{stands}. `volant why {plain(name)}` says more." if stands else f"`volant why {plain(name)}` says more."
         return status_of(error), f"{named(kind, name)} is not {goal}: {said}. {why}"

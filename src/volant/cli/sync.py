@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from volant.gitops import Aim, Source, Turned
     from volant.gitops.turn import Talk
 
+SHORTEST_S = 1.0
+"""Between two turns: what is read is read as a whole each time."""
+
 
 @click.command()
 @click.option("--dir", "directory", metavar="DIR", help="The directory that says what should be.")
@@ -77,6 +80,8 @@ def sync(  # noqa: PLR0913, PLR0917  one parameter an option
         raise Ended("cannot sync: say either --dir or --git", USAGE)
     if branch is not None and repository is None:
         raise Ended("cannot sync: --branch is of a repository: say --git", USAGE)
+    if interval_s < SHORTEST_S:
+        raise Ended(f"cannot sync: an --interval is {SHORTEST_S:g}s or more", USAGE)
     _ends_cleanly()
     with ExitStack() as held, in_words():
         source, found = _source(directory, repository, branch, path, set_name, state_dir, held)
@@ -87,7 +92,7 @@ def sync(  # noqa: PLR0913, PLR0917  one parameter an option
         if once:
             _say(keeper.turn())
         else:
-            keep(keeper.turn, max(interval_s, 0.1), _pause)
+            keep(keeper.turn, interval_s, _pause)
 
 
 class Keeper:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from volant.cli import options
 from volant.cli.ending import ERROR, TIMED_OUT, Ended
 from volant.cli.options import Duration, output, reaching
 from volant.cli.terminal import columns, is_coloured, plain
@@ -35,7 +36,7 @@ def list_(shape: str, url: str) -> None:
 
 
 @syncs.command("get")
-@click.argument("name", metavar="NAME")
+@options.name("syncs")
 @output("table", "json", "yaml", "name", default="table")
 @reaching
 def get(name: str, shape: str, url: str) -> None:
@@ -54,8 +55,8 @@ def get(name: str, shape: str, url: str) -> None:
         click.echo(_error(found))
 
 
-@syncs.command("now")
-@click.argument("name", metavar="NAME")
+@syncs.command("now", short_help="Have it tried now.")
+@options.name("syncs")
 @click.option("--wait/--no-wait", "is_waiting", default=True, help="Whether to wait until it was tried. It is waited.")
 @click.option("--timeout", "timeout_s", type=Duration(), default="60s", show_default=True, help="How long to wait.")
 @reaching

@@ -5,7 +5,7 @@ volant vms list ──▶ verb of a Noun ──▶ volant.client ──▶ shape
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,7 +16,7 @@ from volant.cli.nouns import VM, Noun
 from volant.cli.terminal import plain
 
 if TYPE_CHECKING:
-    from volant.client import AsyncClient
+    from volant.client import AsyncClient, Client
 
 AT_ONCE = 16
 """Deletes and stops under way together: each waits for its guest, and a host has more than one."""
@@ -38,7 +38,7 @@ def listing(noun: Noun, *, sorts: tuple[str, ...], filters: tuple[str, ...] = ()
         with Client(url) as client:
             found = noun.of(client).list(**chosen)
         if not found and shape in ("table", "wide"):
-            click.echo(f"No {'VMs' if noun is VM else noun.plural}", err=True)
+            click.echo(f"No {_many(noun)}", err=True)
             return
         show(found, noun.view, shape)
 
@@ -68,11 +68,14 @@ def getting(noun: Noun) -> click.Command:
             watch_named(url, noun, shape, names)
             return
         with Client(url) as client:
-            found = [noun.of(client).get(name) for name in names]
-        if len(found) == 1:
-            show_one(found[0], shape)
-        else:
+            if len(names) == 1:
+                show_one(noun.of(client).get(names[0]), shape)
+                return
+            ends = [_got(client, url, noun, name) for name in names]
+        found = [one for one in ends if not isinstance(one, Ended)]
+        if found or shape in ("json", "yaml"):
             show(found, noun.view, shape)
+        _end([one for one in ends if isinstance(one, Ended)])
 
     return _command(
         "get",
@@ -80,6 +83,28 @@ def getting(noun: Noun) -> click.Command:
         run,
         [options.names(noun.plural), options.output(default="table"), options.watched],
     )
+
+
+def _got(client: Client, url: str, noun: Noun, name: str) -> Any:
+    """The object, or the Ended that there is instead. Raises the Ended that every other name would come to as well."""
+    from volant.cli.ending import explained
+    from volant.client import ApiError
+
+    try:
+        with explained(url):
+            return noun.of(client).get(name)
+    except Ended as error:
+        if not isinstance(error.__cause__, ApiError):
+            raise
+        return error
+
+
+def _end(failures: Sequence[Ended]) -> None:
+    """Say each, and end with the worst, if there are any."""
+    for one in failures:
+        click.echo(f"Error: {one.message}", err=True)
+    if failures:
+        raise SystemExit(max(one.exit_code for one in failures))
 
 
 def deleting(noun: Noun, *, can_force: bool = False) -> click.Command:
@@ -124,7 +149,10 @@ def chosen(url: str, noun: Noun, names: tuple[str, ...], label_selector: str | N
     from volant.client import Client
 
     with Client(url) as client:
-        return [one.name for one in noun.of(client).list(label_selector=label_selector)]
+        found = [one.name for one in noun.of(client).list(label_selector=label_selector)]
+    if not found:
+        click.echo(f"No {_many(noun)} match", err=True)
+    return found
 
 
 def many(
@@ -141,15 +169,10 @@ def many(
     What goes wrong with one does not keep the others; the exit status is the worst. `is_shown`: with progress.
     """
     ends = _ends(url, names, act) if not is_shown else _with_progress(url, noun, names, act)
-    worst = 0
     for name, end in zip(names, ends, strict=True):
         if isinstance(end, str):
             click.echo(f"{noun.word} {plain(name)} {end}")
-        elif end.exit_code != ignored:
-            worst = max(worst, end.exit_code)
-            click.echo(f"Error: {end.message}", err=True)
-    if worst:
-        raise SystemExit(worst)
+    _end([end for end in ends if isinstance(end, Ended) and end.exit_code != ignored])
 
 
 def _ends(url: str, names: list[str], act: Callable[[AsyncClient, str], Any]) -> list[str | Ended]:

@@ -54,11 +54,12 @@ def config_set(
     said = bodies.read(file) if file else None
     patch = bodies.patch_of(changes, unset, said.value if said else {}, _is_text)
     with Client(url) as client, bodies.placed(said):
+        before = None if shape else client.vms.get_config(name)
         found = client.vms.patch_config(name, patch)
     if shape:
         document(found, shape)
         return
-    click.echo(f"vm {name} configured")
+    click.echo(f"vm {name} {'unchanged' if found == before else 'configured'}")
     if found.restart_required:
         click.echo(f"Its guest was booted with another config: `volant vms restart {name}` takes it over.", err=True)
 

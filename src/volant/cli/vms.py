@@ -39,8 +39,8 @@ vms.add_command(config)
 @click.option(
     "-f", "--filename", "file", metavar="FILE", help="All of it as YAML or JSON; - is standard input. Options beat it."
 )
-@click.option("--vcpu", type=click.IntRange(1, 64), help="Virtual CPUs.")
-@click.option("--memory", "memory_mb", type=click.IntRange(32), metavar="MB", help="Memory in MiB.")
+@click.option("--vcpu", type=options.Whole(1, 64), help="Virtual CPUs.")
+@click.option("--memory", "memory_mb", type=options.Memory(), metavar="MB", help="Memory in MiB, or 1G.")
 @click.option("--env", multiple=True, metavar="NAME=VALUE", help="A variable; repeat.")
 @click.option("--label", multiple=True, metavar="NAME=VALUE", help="A label; repeat.")
 @click.option("--network", metavar="MODE", help="user, bridge, dhcp or none.")
@@ -71,29 +71,44 @@ def create(url: str, shape: str | None, *, is_waiting: bool, timeout_s: float | 
 
 
 @vms.command()
-@options.names("vms")
+@options.names("vms", required=False)
+@options.selector
 @options.waiting(default=False, what="ready")
 @options.reaching
-def start(url: str, names: tuple[str, ...], *, is_waiting: bool, timeout_s: float | None) -> None:
+def start(
+    url: str, names: tuple[str, ...], label_selector: str | None, *, is_waiting: bool, timeout_s: float | None
+) -> None:
     """Start stopped VMs."""
-    _turned(url, names, "start", is_waiting=is_waiting, timeout_s=timeout_s)
+    _turned(url, verbs.chosen(url, VM, names, label_selector), "start", is_waiting=is_waiting, timeout_s=timeout_s)
 
 
 @vms.command()
-@options.names("vms")
+@options.names("vms", required=False)
+@options.selector
 @options.waiting(default=False, what="ready")
 @options.reaching
-def restart(url: str, names: tuple[str, ...], *, is_waiting: bool, timeout_s: float | None) -> None:
+def restart(
+    url: str, names: tuple[str, ...], label_selector: str | None, *, is_waiting: bool, timeout_s: float | None
+) -> None:
     """Restart VMs; stopped ones are started."""
-    _turned(url, names, "restart", is_waiting=is_waiting, timeout_s=timeout_s)
+    _turned(url, verbs.chosen(url, VM, names, label_selector), "restart", is_waiting=is_waiting, timeout_s=timeout_s)
 
 
 @vms.command()
-@options.names("vms")
+@options.names("vms", required=False)
+@options.selector
 @click.option("--force", is_flag=True, help="Without asking the guest to shut down first.")
 @options.waiting(default=True, what="stopped")
 @options.reaching
-def stop(url: str, names: tuple[str, ...], *, force: bool, is_waiting: bool, timeout_s: float | None) -> None:
+def stop(
+    url: str,
+    names: tuple[str, ...],
+    label_selector: str | None,
+    *,
+    force: bool,
+    is_waiting: bool,
+    timeout_s: float | None,
+) -> None:
     """Stop VMs. They stay stopped until somebody starts them."""
 
     async def act(client: AsyncClient, name: str) -> str:
@@ -103,7 +118,7 @@ def stop(url: str, names: tuple[str, ...], *, force: bool, is_waiting: bool, tim
         vm = await client.vms.stop(name, force=force, **(bound if is_waiting else {"wait": "none"}))
         return vm.status
 
-    verbs.many(url, VM, list(names), act)
+    verbs.many(url, VM, verbs.chosen(url, VM, names, label_selector), act)
 
 
 def _published(word: str) -> dict[str, int]:
@@ -113,7 +128,7 @@ def _published(word: str) -> dict[str, int]:
     return {"host_port": int(host), "guest_port": int(guest)}
 
 
-def _turned(url: str, names: tuple[str, ...], verb: str, *, is_waiting: bool, timeout_s: float | None) -> None:
+def _turned(url: str, names: list[str], verb: str, *, is_waiting: bool, timeout_s: float | None) -> None:
     async def act(client: AsyncClient, name: str) -> str:
         vm = await getattr(client.vms, verb)(name)
         if is_waiting:
@@ -121,4 +136,4 @@ def _turned(url: str, names: tuple[str, ...], verb: str, *, is_waiting: bool, ti
             return "ready"
         return str(vm.status)
 
-    verbs.many(url, VM, list(names), act, is_shown=is_waiting)
+    verbs.many(url, VM, names, act, is_shown=is_waiting)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from volant.cli import options
-from volant.cli.nouns import NOUNS
+from volant.cli.objects import completed_objects, of_a_kind
 
 if TYPE_CHECKING:
     from volant.client import AsyncClient
@@ -16,8 +16,7 @@ DEFAULTS = {"vm": "ready", "deployment": "available", "plugin": "ready"}
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(sorted(NOUNS)))
-@click.argument("name")
+@click.argument("words", nargs=-1, required=True, metavar="KIND/NAME", shell_complete=completed_objects)
 @click.option(
     "--for",
     "state",
@@ -26,14 +25,15 @@ DEFAULTS = {"vm": "ready", "deployment": "available", "plugin": "ready"}
 )
 @click.option("--timeout", "timeout_s", type=options.Duration(), default="60s", show_default=True, help="How long.")
 @options.reaching
-def wait(url: str, kind: str, name: str, state: str | None, timeout_s: float) -> None:
-    """Wait until an object is as it should be.
+def wait(url: str, words: tuple[str, ...], state: str | None, timeout_s: float) -> None:
+    """Wait until an object is as it should be: vm/db, deployment/web, plugin/hello.
 
     Exit status: 0 it is, 2 it cannot be any more unless somebody acts, 3 it is not there or goes, 4 not in time.
     """
     from volant.cli.waiting import run_with_progress
 
-    noun = NOUNS[kind]
+    noun, name = of_a_kind(words)
+    kind = noun.word
     goal = state or DEFAULTS[kind]
     if goal not in noun.goals:
         raise click.UsageError(f"a {kind} is never {goal}: wait for {', '.join(noun.goals)}.")

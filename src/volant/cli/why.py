@@ -15,12 +15,12 @@ import click
 import msgspec
 
 from volant.cli.ending import GONE
+from volant.cli.objects import completed_objects, one_object
 from volant.cli.options import reaching
 from volant.cli.terminal import plain
 
 KINDS: Mapping[str, str] = {"vm": "vms", "deployment": "deployments", "plugin": "plugins"}
 STATUS: Mapping[str, int] = {"ready": 0, "by_itself": 1, "not_by_itself": 2}
-NOT_FOUND = 404
 
 OUTLOOKS: Mapping[str, str] = {
     "ready": "It is ready.",
@@ -30,7 +30,7 @@ OUTLOOKS: Mapping[str, str] = {
 
 
 @click.command()
-@click.argument("words", nargs=-1, metavar="[vm|deployment|plugin] NAME")
+@click.argument("words", nargs=-1, metavar="[KIND/]NAME", shell_complete=completed_objects)
 @click.option("--json", "as_json", is_flag=True, help="The answer of the API as it is.")
 @reaching
 def why(url: str, words: tuple[str, ...], *, as_json: bool) -> None:
@@ -62,12 +62,8 @@ def lines(answer: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _asked(words: tuple[str, ...]) -> tuple[list[str], str]:
-    match words:
-        case (name,):
-            return list(KINDS), name
-        case (kind, name) if kind in KINDS:
-            return [kind], name
-    raise click.UsageError(f"expected a NAME, or one of {', '.join(KINDS)} and a NAME")
+    noun, name = one_object(words)
+    return list(KINDS) if noun is None else [noun.word], name
 
 
 def _find(url: str, kinds: list[str], name: str) -> dict[str, Any] | None:
@@ -78,7 +74,7 @@ def _find(url: str, kinds: list[str], name: str) -> dict[str, Any] | None:
             try:
                 found = getattr(client, KINDS[kind]).why(name)
             except ApiError as error:
-                if error.status != NOT_FOUND:
+                if not error.code.endswith("_not_found"):
                     raise
             else:
                 said: dict[str, Any] = msgspec.to_builtins(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
@@ -35,6 +36,18 @@ def patience_s(call: Call[Any], timeout_s: float) -> float:
 def silence(url: str, error: Exception, *, is_reached: bool) -> NoAnswer:
     """What is said of a daemon that did not answer, or could not even be asked."""
     if not is_reached:
-        return NoAnswer(f"cannot reach the daemon at {url}: {error}")
+        return NoAnswer(f"cannot reach the daemon at {url}: {_root(error)}")
     said = str(error) or type(error).__name__
-    return NoAnswer(f"cannot get an answer of the daemon at {url}: {said}")
+    return NoAnswer(f"cannot get an answer of the daemon at {url}: {said}", is_reached=True)
+
+
+def _root(error: BaseException) -> str:
+    """What the system said, in its words: each library that asks it puts others around them."""
+    at: BaseException | None = error
+    said = str(error) or type(error).__name__
+    while at is not None:
+        if isinstance(at, OSError) and at.errno is not None:
+            # A name that is not known has a number of another table, below zero, and the words are its own.
+            said = os.strerror(at.errno) if at.errno > 0 else at.strerror or said
+        at = at.exceptions[0] if isinstance(at, BaseExceptionGroup) else at.__cause__ or at.__context__
+    return said

@@ -30,6 +30,7 @@ from volant.model.views import DeploymentView, EndpointsView, PluginView, SyncVi
 if TYPE_CHECKING:
     from volant.client.applying import Terms
     from volant.client.consoles import Console
+    from volant.client.tailing import OnGap
     from volant.model.timeline import PlanView
 
 T = TypeVar("T")
@@ -103,14 +104,31 @@ class VMs(Resource[VMView]):
     config_history = _sends(op.config_history)
     logs = _sends(op.logs)
 
-    def follow_logs(self, name: str, *, tail: int | None = None) -> AsyncGenerator[str, None]:
+    async def follow_logs(
+        self, name: str, *, tail: int | None = None, on_gap: OnGap | None = None
+    ) -> AsyncGenerator[str, None]:
         """What its guest has said, or the last so many lines, and what it says, until the VM is deleted.
 
-        It ends as well when the daemon stops. ApiError, NoAnswer when it begins or breaks.
+        Over broken connections and restarts of the daemon, from then on: what is said meanwhile is not in it, and
+        `on_gap` is called with a sentence. ApiError, NoAnswer when it cannot begin.
         """
         from volant.client.consoles import followed
+        from volant.client.tailing import Tailing
 
-        return followed(self._sender.http, self._sender.url, op.follow_logs(name, tail=tail), self._sender.timeout_s)
+        sender = self._sender
+        tailing = Tailing(sender.rng, name, tail, on_gap)
+        while True:
+            try:
+                call = tailing.follow(await sender.send(tailing.whose), sender.clock.monotonic())
+                if call is None:
+                    return
+                async with aclosing(followed(sender.http, sender.url, call, sender.timeout_s)) as text:
+                    async for piece in text:
+                        yield piece
+            except (NoAnswer, ApiError) as error:
+                if tailing.failed(error):
+                    return
+            await sender.clock.sleep(tailing.pause_s(sender.clock.monotonic()))
 
     def console(self, name: str, *, force: bool = False) -> AbstractAsyncContextManager[Console]:
         """Be on its guest's serial console: `read` and `write`. ApiError `console_in_use` unless `force` takes it."""

@@ -84,7 +84,9 @@ class Sender:
                     if change is not None:
                         yield change
         except httpx2.HTTPError as error:
-            raise silence(self.url, error, is_reached=not isinstance(error, httpx2.ConnectError)) from error
+            raise silence(
+                self.url, error, is_reached=not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+            ) from error
 
     async def _walk(self, first: Call[Page[T]]) -> list[T]:
         page = await self.send(first)
@@ -106,7 +108,9 @@ class Sender:
                 timeout=limits,
             )
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise silence(self.url, error, is_reached=not isinstance(error, httpx2.ConnectError)) from error
+            raise silence(
+                self.url, error, is_reached=not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+            ) from error
         return Answer(answer.status_code, answer.headers, answer.content)
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import random
 
     from volant.client.applying import Terms
+    from volant.client.tailing import OnGap
     from volant.model.apply.outcome import ApplyView, SetView
     from volant.model.event import PastEvent
     from volant.model.timeline import PlanView
@@ -106,12 +107,29 @@ class VMs(Resource["VMView"]):
     config_history = _sends(op.config_history)
     logs = _sends(op.logs)
 
-    def follow_logs(self, name: str, *, tail: int | None = None) -> Generator[str, None, None]:
+    def follow_logs(
+        self, name: str, *, tail: int | None = None, on_gap: OnGap | None = None
+    ) -> Generator[str, None, None]:
         """What its guest has said, or the last so many lines, and what it says, until the VM is deleted.
 
-        It ends as well when the daemon stops. ApiError, NoAnswer when it begins or breaks.
+        Over broken connections and restarts of the daemon, from then on: what is said meanwhile is not in it, and
+        `on_gap` is called with a sentence. ApiError, NoAnswer when it cannot begin.
         """
-        return self._sender.text(op.follow_logs(name, tail=tail))
+        from volant.client.tailing import Tailing
+
+        sender = self._sender
+        tailing = Tailing(sender.rng, name, tail, on_gap)
+        while True:
+            try:
+                call = tailing.follow(sender.send(tailing.whose), sender.clock.monotonic())
+                if call is None:
+                    return
+                with closing(sender.text(call)) as text:
+                    yield from text
+            except (NoAnswer, ApiError) as error:
+                if tailing.failed(error):
+                    return
+            sender.pause(tailing.pause_s(sender.clock.monotonic()))
 
 
 class Deployments(Resource["DeploymentView"]):

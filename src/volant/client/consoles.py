@@ -72,7 +72,9 @@ async def attached(url: str, name: str, *, force: bool, timeout_s: float) -> Asy
             refusal = error.response
             raise failure(Answer(refusal.status_code, refusal.headers, refusal.content)) from error
         except httpx2.HTTPError as error:
-            raise silence(url, error, is_reached=not isinstance(error, httpx2.ConnectError)) from error
+            raise silence(
+                url, error, is_reached=not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+            ) from error
 
 
 async def followed(http: httpx2.AsyncClient, url: str, call: Call[str], timeout_s: float) -> AsyncGenerator[str, None]:
@@ -85,7 +87,9 @@ async def followed(http: httpx2.AsyncClient, url: str, call: Call[str], timeout_
             async for text in answer.aiter_text():
                 yield text
     except httpx2.HTTPError as error:
-        raise silence(url, error, is_reached=not isinstance(error, httpx2.ConnectError)) from error
+        raise silence(
+            url, error, is_reached=not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+        ) from error
 
 
 async def _keep_refusal(response: httpx2.Response) -> None:

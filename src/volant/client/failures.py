@@ -19,7 +19,14 @@ How = Literal["timeout", "failed", "stopping"]
 
 
 class NoAnswer(VolantError):
-    """Nobody answered. Whether the request was carried out is not known; with an Idempotency-Key it can be repeated."""
+    """Nobody answered. Whether the request was carried out is not known; with an Idempotency-Key it can be repeated.
+
+    `is_reached`: there was a connection, so somebody is there, or was a moment ago.
+    """
+
+    def __init__(self, message: str, *, is_reached: bool = False) -> None:
+        super().__init__(message)
+        self.is_reached = is_reached
 
 
 class ApiError(VolantError):

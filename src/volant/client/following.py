@@ -179,7 +179,7 @@ class Wait:
     """One wait, in slices. `now` is of any clock that never goes back, in seconds.
 
     From the second slice on it is pinned to the generation that the first one found. A daemon that is restarted
-    meanwhile is waited for as well; one that is not there to begin with is not.
+    meanwhile is waited for as well, in its first slice too; one that is not there to begin with is not.
     """
 
     def __init__(self, rng: random.Random, timeout_s: float, generation: int | None, now: float) -> None:
@@ -200,7 +200,7 @@ class Wait:
             self._pauses.clear()
             self.generation = self.generation or error.details.get("generation")
             return 0.0
-        is_passing = error.is_passing if isinstance(error, ApiError) else self._has_answered
+        is_passing = error.is_passing if isinstance(error, ApiError) else self._has_answered or error.is_reached
         if is_late or not is_passing:
             raise error
         self._has_answered = True

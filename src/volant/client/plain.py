@@ -11,7 +11,6 @@ Deliberately absent: TLS, streams, proxies, redirects and compression; what need
 from __future__ import annotations
 
 import re
-import socket
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from typing import Any
@@ -58,7 +57,7 @@ class Plain:
         connection = HTTPConnection(self._host, self._port, timeout=timeout_s)
         try:
             connection.connect()
-        except (ConnectionError, socket.gaierror, UnicodeError) as error:
+        except (OSError, UnicodeError) as error:
             raise Unreached(str(error)) from error
         try:
             # Who refuses a long body may answer before it has read all of it.

@@ -119,7 +119,9 @@ class Sender:
                     if change is not None:
                         yield change
         except httpx2.HTTPError as error:
-            raise silence(self.url, error, is_reached=not isinstance(error, httpx2.ConnectError)) from error
+            raise silence(
+                self.url, error, is_reached=not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+            ) from error
 
     def text(self, call: Call[str]) -> Generator[str, None, None]:
         """What comes of a call that goes on."""
@@ -132,7 +134,9 @@ class Sender:
                     raise failure(Answer(answer.status_code, answer.headers, answer.read()))
                 yield from answer.iter_text()
         except httpx2.HTTPError as error:
-            raise silence(self.url, error, is_reached=not isinstance(error, httpx2.ConnectError)) from error
+            raise silence(
+                self.url, error, is_reached=not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+            ) from error
 
     def _walk(self, first: Call[Page[T]]) -> list[T]:
         page = self.send(first)
@@ -164,7 +168,9 @@ class Sender:
                 timeout=limits,
             )
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise silence(self.url, error, is_reached=not isinstance(error, httpx2.ConnectError)) from error
+            raise silence(
+                self.url, error, is_reached=not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+            ) from error
         return Answer(answer.status_code, answer.headers, answer.content)
 
 

@@ -61,6 +61,8 @@ SYNC_S = 1800.0
 """More than all bounds in a turn together: a fetch, looks at a commit, two applies."""
 SET_S = 300.0
 """Ten thousand objects are taken back in one transaction."""
+SET_LOOK_S = 2.0
+"""An apply that changes no object is told of by no event: so long it may be until its set is looked at."""
 SWEEP_S = 15.0
 SILENCE_S = 3 * BEAT_S
 """Watchers beat at least every BEAT_S: one that has not for so long is started again (L8)."""
@@ -195,7 +197,7 @@ class Engine:
             self._probes = HealthReconciler(store=store, prober=prober, clock=clock, effects=effects)
             self._wire("health", self._probes, workers=PROBE_WORKERS, timeout_s=120.0)
         sets = SetReconciler(store=store, clock=clock, effects=effects)
-        self._wire("set", sets, workers=1, timeout_s=SET_S)
+        self._wire("set", sets, workers=1, timeout_s=SET_S, resync_s=SET_LOOK_S)
         self._syncs = SyncReconciler(store=store, syncs=syncs or (), send=send, clock=clock)
         self._synced: Controller[Any] | None = None
         if syncs or (syncs is not None and store.count("Sync")):

@@ -67,8 +67,13 @@ def turn(aim: Aim, render: Render, applied: str | None) -> Talk:
     live = yield from _live(aim.set)
     view = yield from _settled(aim, render, live)
     # Who has just begun knows by the objects whether this commit was here before.
-    is_drift = render.commit == applied if applied else render.commit in live.values()
-    return Turned(view, render.commit, is_drift)
+    is_known = render.commit == applied if applied else render.commit in live.values()
+    return Turned(view, render.commit, is_known and not _is_late(view))
+
+
+def _is_late(view: ApplyView) -> bool:
+    """Whether all that is done is what had to wait: a plugin goes once the last of its VMs is replaced."""
+    return all((one.kind, one.action) == ("Plugin", "delete") for one in view.objects if one.action != "unchanged")
 
 
 def delay_s(interval_s: float, failures: int) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from volant.model.history import in_words
+
 
 def in_the_way(details: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     """Paths and sentences: of each object that can be no part of this now, of each field where fields are said."""
@@ -12,7 +14,7 @@ def in_the_way(details: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     for one in found if isinstance(found, list) else ():
         conflicts = one.get("details", {}).get("conflicts") or []
         for clash in conflicts:
-            said = f"{', '.join(clash['owners'])} says {clash['live']!r}, not {clash['wanted']!r}"
+            said = f"{', '.join(clash['owners'])} says {in_words(clash['live'])}, not {in_words(clash['wanted'])}"
             yield {"path": f"{one['path']}{_pointer(clash['path'])}", "message": said}
         if not conflicts:
             yield {"path": one["path"], "message": one["error"]}

@@ -56,6 +56,22 @@ EventType = Literal[
     "sync.deleted",
 ]
 
+UPDATED: Mapping[Kind, EventType] = {
+    "VM": "vm.updated",
+    "Deployment": "deployment.updated",
+    "Plugin": "plugin.updated",
+    "Sync": "sync.updated",
+}
+"""A write that is told as no more than a change."""
+
+GONE: Mapping[Kind, EventType] = {
+    "VM": "vm.deleted",
+    "Deployment": "deployment.deleted",
+    "Plugin": "plugin.removed",
+    "Sync": "sync.deleted",
+}
+"""The end of a row."""
+
 REFERENCE_VM_EVENTS: frozenset[str] = frozenset(
     {"vm.created", "vm.started", "vm.stopped", "vm.deleted", "vm.health_changed", "vm.error"}
 )

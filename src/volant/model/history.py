@@ -16,6 +16,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
 from msgspec import UNSET, Struct
 
 from volant.clock import Instant
@@ -82,6 +83,11 @@ def digest(value: Any) -> Any:
     if value is None:
         return None
     return "sha256:" + hashlib.sha256(str(value).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def in_words(value: Any) -> str:
+    """A value of a field in a sentence: as JSON, and `nothing` where there is none."""
+    return "nothing" if value is None else msgspec.json.encode(value).decode()
 
 
 def _is_same(old: Any, new: Any) -> bool:

@@ -35,8 +35,9 @@ from volant.store.commit import Committer, Job, Outcome, probe
 from volant.store.database import DATABASE_ERRORS, Connection, meaning, open_reading, open_writing, startup_error
 from volant.store.epoch import Term
 from volant.store.reading import Reading
+from volant.store.refused import changed
 from volant.store.schema import migrate
-from volant.store.transaction import Status, Transaction, changed
+from volant.store.transaction import Status, Transaction
 from volant.store.values import Holder, Sizes, StoreSettings
 from volant.store.writer import InlineWriter, ThreadWriter, Writer
 from volant.telemetry import logger

@@ -12,19 +12,20 @@ Deliberately absent: writing a status together with a spec, adding a finalizer, 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from msgspec.structs import replace
 
 from volant.clock import Instant, Uid, UidFactory
-from volant.errors import AlreadyExists, Conflict, Invalid
+from volant.errors import AlreadyExists, Conflict, Invalid, VolantError
 from volant.model.apply.documents import live
 from volant.model.apply.merge import Fields, moved
 from volant.model.apply.sets import SetRevision, Undo
 from volant.model.deployment import DeploymentSpec, DeploymentStatus
-from volant.model.event import Committed, EventType, Happening, committed
-from volant.model.meta import Key, Kind
+from volant.model.event import GONE, UPDATED, Committed, Happening, committed
+from volant.model.meta import Key
 from volant.model.objects import Object
 from volant.model.plugin import PluginSpec, PluginStatus
 from volant.model.sync import SyncSpec, SyncStatus
@@ -34,24 +35,12 @@ from volant.store.addresses import Pools
 from volant.store.database import Execute, Row
 from volant.store.idempotency import Given, Remembered
 from volant.store.ownership import Member, Pruned
+from volant.store.refused import changed, named
 from volant.store.rows import Rows
 
 Obj = TypeVar("Obj", bound=Object)
 Spec = VMSpec | DeploymentSpec | PluginSpec | SyncSpec
 Status = VMStatus | DeploymentStatus | PluginStatus | SyncStatus
-
-UPDATED: dict[Kind, EventType] = {
-    "VM": "vm.updated",
-    "Deployment": "deployment.updated",
-    "Plugin": "plugin.updated",
-    "Sync": "sync.updated",
-}
-GONE: dict[Kind, EventType] = {
-    "VM": "vm.deleted",
-    "Deployment": "deployment.deleted",
-    "Plugin": "plugin.removed",
-    "Sync": "sync.deleted",
-}
 
 
 class Transaction(Rows):
@@ -68,6 +57,7 @@ class Transaction(Rows):
         self._pools = pools
         self._spare: dict[tuple[Uid, str], str] = {}
         """What this job was handed out and has not used yet: (uid, mode) -> address, or (uid, address) -> address."""
+        self._moves: ports.Moves | None = None
         self.mode = pools.mode
         self.now = now
         self.revision = revision
@@ -99,6 +89,30 @@ class Transaction(Rows):
             held = self._spare[uid, pool.text] = addresses.allocate(self._execute, uid, pool)
         return held
 
+    @contextmanager
+    def at_once(self) -> Iterator[ports.Moves]:
+        """Ports of the host change hands between all that is written within as in one write, in whatever order.
+
+        What is marked for deletion within lets go of what is asked for. Who cannot have what it asks for is told by
+        `settle` of what is given; still so in the end, it is raised as Conflict `port_taken`. After that, and any
+        other VolantError, nothing of what was written within is.
+        """
+        kept = self.revision, len(self.events), dict(self._spare)
+        self._execute("SAVEPOINT at_once")
+        self._moves = moves = ports.Moves(self._execute)
+        try:
+            yield moves
+            for error in moves.settle().values():
+                raise error
+        except VolantError:
+            self._execute("ROLLBACK TO at_once")
+            self.revision, events, self._spare = kept
+            del self.events[events:]
+            raise
+        finally:
+            self._moves = None
+        self._execute("RELEASE at_once")
+
     def insert(self, obj: Obj, happening: Happening) -> Obj:
         """Store a new object; its revision is set. Raises AlreadyExists, or Conflict when its address is taken.
 
@@ -111,6 +125,8 @@ class Transaction(Rows):
             self._execute(rows.INSERT, rows.insert_row(new))
         except sqlite3.IntegrityError as error:
             ports.release(self._execute, new.meta.uid)
+            if self._moves is not None:
+                self._moves.leave(new.meta.uid)
             raise self._taken(new) from error
         self._use_address(new)
         history.begun(self._execute, new, happening, self.now)
@@ -140,10 +156,11 @@ class Transaction(Rows):
             new = replace(new, meta=replace(new.meta, labels=labels))
         if annotations is not None:
             new = replace(new, meta=replace(new.meta, annotations=annotations))
+        if new != current:
+            self._hold_ports(new)  # before anything is written, because it is what may be refused
         self._keep_fields(current, new, happening, fields)
         if new == current:
             return current
-        self._hold_ports(new)
         self._use_address(new)
         return self._rewrite(current, new, happening)
 
@@ -155,10 +172,10 @@ class Transaction(Rows):
         """
         current = self._current(obj)
         if type(status) is not type(current.status):
-            raise Invalid(f"cannot report a {type(status).__name__} of {_named(obj)}")
+            raise Invalid(f"cannot report a {type(status).__name__} of {named(obj)}")
         if not current.status.observed_generation <= status.observed_generation <= current.meta.generation:
             raise Invalid(
-                f"cannot report generation {status.observed_generation} of {_named(obj)}: the reported one is "
+                f"cannot report generation {status.observed_generation} of {named(obj)}: the reported one is "
                 f"{current.status.observed_generation}, the last one {current.meta.generation}"
             )
         if status == current.status:
@@ -178,6 +195,8 @@ class Transaction(Rows):
         if new == current:
             return current
         new = self._rewrite(current, new, happening)
+        if self._moves is not None:
+            self._moves.leave(new.meta.uid)
         if not new.meta.finalizers:
             self._remove(new, replace(happening, type=GONE[new.meta.kind]))
         return new
@@ -235,6 +254,14 @@ class Transaction(Rows):
     def set_revision(self, name: str) -> SetRevision | None:
         """The current revision of a set; None of one that was never applied atomically."""
         return setlog.last(self._execute, name)
+
+    def set_revisions(self, name: str) -> list[SetRevision]:
+        """The revisions of a set, newest first."""
+        return setlog.revisions(self._execute, name)
+
+    def set_documents(self, name: str, number: int) -> bytes | None:
+        """The manifests that a revision of a set was made of, as a JSON array; None when they are not kept."""
+        return setlog.documents(self._execute, name, number)
 
     def set_undo(self, revision: SetRevision) -> Undo:
         """What it takes to take a revision back, while it is progressing."""
@@ -316,7 +343,7 @@ class Transaction(Rows):
             return
         held = addresses.held_beside(self._execute, uid, address, self._pools)
         if held is not None:
-            raise Conflict(f"cannot give {_named(obj)} {address}: it holds {held}", code="address_taken")
+            raise Conflict(f"cannot give {named(obj)} {address}: it holds {held}", code="address_taken")
         addresses.claim(self._execute, address, uid)
         self._spare[uid, address] = address
 
@@ -335,37 +362,27 @@ class Transaction(Rows):
 
     def _hold_ports(self, obj: Object) -> None:
         if isinstance(obj, VM):
-            ports.hold(self._execute, obj.meta.uid, obj.spec.config.network.publish)
+            uid, wanted = obj.meta.uid, obj.spec.config.network.publish
+            if self._moves is not None:
+                self._moves.ask(uid, wanted)
+            else:
+                ports.hold(self._execute, uid, wanted)
 
     def _with_spec(self, obj: Obj, spec: Spec) -> Obj:
         if type(spec) is not type(obj.spec):
-            raise Invalid(f"cannot give {_named(obj)} a {type(spec).__name__}")
+            raise Invalid(f"cannot give {named(obj)} a {type(spec).__name__}")
         if spec == obj.spec:
             return obj
         address = spec.address if isinstance(spec, VMSpec) else None
         is_new = address is not None and address != rows.address_of(obj)
         if is_new and not addresses.is_held_by(self._execute, obj.meta.uid, str(address)):
-            raise Invalid(f"cannot give {_named(obj)} another address: it has to be one that it was handed out")
+            raise Invalid(f"cannot give {named(obj)} another address: it has to be one that it was handed out")
         return replace(obj, spec=spec, meta=replace(obj.meta, generation=obj.meta.generation + 1))
 
     def _taken(self, obj: Object) -> AlreadyExists | Conflict:
         if self.find(obj.meta.key) is not None:
             return AlreadyExists(*obj.meta.key)
-        return Conflict(f"cannot create {_named(obj)}: its uid is another's", details={"uid": obj.meta.uid})
-
-
-def changed(obj: Object, found: Object | None) -> Conflict:
-    """What to raise when something was decided on `obj` while the store holds `found`."""
-    same = found is not None and found.meta.uid == obj.meta.uid
-    now = f"is at revision {found.meta.revision}" if found is not None and same else "is gone"
-    return Conflict(
-        f"cannot go on with {_named(obj)} at revision {obj.meta.revision}: it {now}",
-        details={"name": obj.meta.name, "revision": found.meta.revision if found is not None and same else None},
-    )
-
-
-def _named(obj: Object) -> str:
-    return f"{obj.meta.kind} {obj.meta.name}"
+        return Conflict(f"cannot create {named(obj)}: its uid is another's", details={"uid": obj.meta.uid})
 
 
 def _ended(*_: object) -> sqlite3.Cursor:

@@ -47,8 +47,8 @@ class Apply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `objects` are manifests: `kind`, `metadata`, `spec`. `manager` is whose their fields are. `prune` deletes what the
     set no longer names, which `partial` forbids: objects that are not all of the set. `confirm_delete` is how many
     deletions are meant, where there are many. `force` takes fields and objects over from other managers and sets.
-    `plan` is the token of a dry run: nothing is done but exactly that. `atomic` takes the whole set back to its last
-    healthy revision unless all of it is healthy within `deadline_seconds`, and prunes only then; what was taken back is
+    `plan` is the token of a dry run: nothing is done but exactly that. `atomic` takes the whole set back to what it
+    was before unless all of it is healthy within `deadline_seconds`, and prunes only then; what was taken back is
     refused until it is said otherwise, or with `retry`. `commit` is where the objects come from, for the
     events of what is done.
     """

@@ -6,7 +6,7 @@ it says is what an apply does (A4).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -35,6 +35,9 @@ KINDS: tuple[Kind, ...] = ("Plugin", "VM", "Deployment")
 
 NOTHING: Mapping[Key, Fields] = {}
 
+Asking = Callable[[Transaction], tuple[Apply, list[Placed]]]
+"""What is to be applied, as the rows of the transaction have it."""
+
 
 class _Tried(Exception):
     """Not an error: the answer of a dry run, on its way out of a transaction that is to be rolled back."""
@@ -51,8 +54,7 @@ async def apply(call: Call, query: Applying) -> Answer:
     a conflict where they are said otherwise. With `prune` what the set no longer names is deleted. The answer is the
     plan, with a `token`: `?dry_run=true` gives it without doing anything, and `plan` in the body does nothing else.
     """
-    asked = await call.body(Apply)
-    return await _applied(call, asked, is_trial=query.dry_run)
+    return await _applied(call, _said(await call.body(Apply)), is_trial=query.dry_run)
 
 
 async def list_sets(call: Call, query: NoQuery) -> Answer:
@@ -78,29 +80,42 @@ async def restore(call: Call, query: Applying) -> Answer:
     objects = [{"kind": one.kind, "metadata": one.metadata, "spec": one.spec} for one in kept.values()]
     said = {key: one.said for key, one in kept.items()}
     asked = Apply(set=call.name, objects=objects, partial=True)
-    return await _applied(call, asked, said, is_trial=query.dry_run)
+    return await _applied(call, _said(asked), said, is_trial=query.dry_run)
 
 
 async def roll_back(call: Call, query: Applying) -> Answer:
     """`POST /sets/{name}/rollback`: Apply a set once more as it was said for an earlier revision.
 
     That is an apply like any other, as the manager of then, and a new revision; what that revision did not name goes,
-    unless it was a part of the set only. Without `revision` it is the last healthy one before the current.
+    unless it was a part of the set only. Without `revision` it is the last healthy one of the whole set before the
+    current.
     """
     asked = await call.body(SetRollback)
-    known_set(call, call.name)
-    found = call.store.set_revisions(call.name)
+
+    def ask(tx: Transaction) -> tuple[Apply, list[Placed]]:
+        # Inside the job, so that whoever asks again with the same key is answered whatever is kept by then.
+        again = _again(tx, call.name, asked)
+        return again, documents(again)
+
+    return await _applied(call, ask, is_trial=query.dry_run)
+
+
+def _again(tx: Transaction, name: str, asked: SetRollback) -> Apply:
+    """What was said for the revision, to be said once more. Raises NotFound, and Conflict `no_such_revision`."""
+    found = tx.set_revisions(name)
+    if not found and not tx.members(name) and not tx.pruned(name):
+        raise NotFound("Set", name, code="set_not_found")
     revision = _earlier(found, asked.revision)
-    said = None if revision is None else call.store.set_documents(call.name, revision.number)
+    said = None if revision is None else tx.set_documents(name, revision.number)
     if revision is None or said is None:
         what = "has no earlier revision that was healthy" if asked.revision is UNSET else "does not keep that revision"
         raise Conflict(
-            f"cannot roll the set {call.name} back: it {what}",
+            f"cannot roll the set {name} back: it {what}",
             code="no_such_revision",
-            details={"set": call.name, "revisions": [one.number for one in found]},
+            details={"set": name, "revisions": [one.number for one in found]},
         )
-    again = Apply(
-        set=call.name,
+    return Apply(
+        set=name,
         objects=msgspec.json.decode(said),
         manager=revision.manager,
         prune=not revision.is_partial,
@@ -111,19 +126,26 @@ async def roll_back(call: Call, query: Applying) -> Answer:
         deadline_seconds=asked.deadline_seconds,
         retry=True,  # because it is asked for by name
     )
-    return await _applied(call, again, is_trial=query.dry_run)
 
 
 def _earlier(found: Sequence[SetRevision], number: int | UnsetType) -> SetRevision | None:
     if number is UNSET:
-        return next((one for one in found[1:] if one.state == "healthy"), None)
+        # A part, as a restore is one, says nothing of what the rest was like.
+        return next((one for one in found[1:] if one.state == "healthy" and not one.is_partial), None)
     return next((one for one in found if one.number == number), None)
 
 
-async def _applied(call: Call, asked: Apply, said: Mapping[Key, Fields] = NOTHING, *, is_trial: bool) -> Answer:
-    placed, key = documents(asked), call.headers.get(b"idempotency-key")
+def _said(asked: Apply) -> Asking:
+    """What the body says, whatever there is. Raises Invalid before anything is written."""
+    placed = documents(asked)
+    return lambda _: (asked, placed)
+
+
+async def _applied(call: Call, ask: Asking, said: Mapping[Key, Fields] = NOTHING, *, is_trial: bool) -> Answer:
+    key = call.headers.get(b"idempotency-key")
 
     def job(tx: Transaction) -> tuple[None, Answer]:
+        asked, placed = ask(tx)
         answer = Answer(200, encoded(apply_in(Desk(call, tx, asked, is_trial, said), placed)))
         if is_trial:
             raise _Tried(answer)
@@ -146,15 +168,16 @@ def apply_in(desk: Desk, placed: list[Placed]) -> ApplyView:
     planned, uids = _objects(desk, placed, story)
     pruned = prune(desk, members, uids, story) if desk.asked.prune else []
     planned += pruned
-    now = token(desk.asked.set, desk.asked.manager, planned)
+    now = token(desk.asked.set, desk.asked.manager, planned, desk.manner)
     if desk.asked.plan is not UNSET and desk.asked.plan != now:
         raise Conflict(
-            "cannot apply this plan: something has changed since it was made. Make another",
+            "cannot apply this plan: something has changed since it was made, or other things are asked for. "
+            "Make another",
             code="plan_changed",
             details={"token": now},
         )
-    revision = story.close(is_pruned=bool(pruned))
-    view = answer(desk.asked.set, desk.asked.manager, planned, dry_run=desk.is_trial)
+    revision = story.close(is_pruned=any(one.action == "delete" for one in pruned))
+    view = answer(desk.asked.set, desk.asked.manager, planned, dry_run=desk.is_trial, manner=desk.manner)
     return view if desk.is_trial else replace(view, revision=revision)
 
 
@@ -162,22 +185,24 @@ def _objects(desk: Desk, placed: list[Placed], story: Story) -> tuple[list[Plann
     """Every object of the set made or changed. Raises what is in the way of all of them, together (A9)."""
     planned: dict[str, Planned] = {}
     troubles: list[tuple[Placed, RequestError]] = []
-    uids: set[Uid] = set()
-    for one in sorted(placed, key=lambda one: KINDS.index(one.key.kind)):
-        story.before(one.key)
-        try:
-            obj, planned[one.at] = apply_one(desk, one)
-        except RequestError as error:
-            troubles.append((one, error))
-            continue
-        uids.add(obj.meta.uid)
-        if desk.tx.set_of(obj.meta.uid) != desk.asked.set:
-            desk.tx.join(desk.asked.set, obj.meta.uid)
-            desk.tx.restored(desk.asked.set, obj.meta.key)
-        story.after(obj)
-    if troubles:
-        raise _all_of(troubles)
-    return [planned[one.at] for one in placed], uids
+    done: dict[Uid, Placed] = {}
+    with desk.tx.at_once() as moves:
+        for one in sorted(placed, key=lambda one: KINDS.index(one.key.kind)):
+            story.before(one.key)
+            try:
+                obj, planned[one.at] = apply_one(desk, one)
+            except RequestError as error:
+                troubles.append((one, error))
+                continue
+            done[obj.meta.uid] = one
+            if desk.tx.set_of(obj.meta.uid) != desk.asked.set:
+                desk.tx.join(desk.asked.set, obj.meta.uid)
+                desk.tx.restored(desk.asked.set, obj.meta.key)
+            story.after(obj)
+        troubles += [(done[uid], error) for uid, error in moves.settle().items()]
+        if troubles:
+            raise _all_of(troubles)
+    return [planned[one.at] for one in placed], set(done)
 
 
 def _all_of(troubles: list[tuple[Placed, RequestError]]) -> RequestError:

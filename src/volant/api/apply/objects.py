@@ -33,12 +33,12 @@ from volant.model.apply.documents import (
 )
 from volant.model.apply.leaves import Leaves, dotted, nested
 from volant.model.apply.merge import UNTRACKED, Clash, Fields, merge
-from volant.model.apply.outcome import Planned
+from volant.model.apply.outcome import Manner, Planned, owners_of
 from volant.model.deployment import FINALIZER as DEPLOYMENT_FINALIZER
 from volant.model.deployment import Deployment, DeploymentSpec, template_of
 from volant.model.document import spelt_out
 from volant.model.event import EventType, Happening
-from volant.model.history import changes, digest, is_secret, redacted
+from volant.model.history import changes, digest, in_words, is_secret, redacted
 from volant.model.meta import Key, Kind, Meta, Misfit
 from volant.model.objects import Object
 from volant.model.plugin import FINALIZER as PLUGIN_FINALIZER
@@ -76,6 +76,11 @@ class Desk(NamedTuple):
         found = self.call.happening(kind, reason=reason)
         return found if self.asked.commit is UNSET else replace(found, commit=self.asked.commit)
 
+    @property
+    def manner(self) -> Manner:
+        """What of the request a plan is pinned to."""
+        return Manner(self.asked.prune, self.asked.partial, self.asked.force, self.asked.atomic)
+
 
 class Done(NamedTuple):
     """An object as it is now, and what was done with it."""
@@ -99,10 +104,17 @@ def _made(desk: Desk, placed: Placed) -> Done:
     tx, document = desk.tx, placed.document
     new = _new(desk, placed)
     obj = tx.insert(new, desk.happening(CREATED[document.kind], reason=desk.reason))
-    tx.set_fields(obj.meta.uid, desk.said.get(placed.key) or {desk.asked.manager: frozenset(_given(document))})
-    changed = changes({}, nested(live(obj)))
-    planned = Planned(kind=obj.meta.kind, name=obj.meta.name, action="create", changes=_told(changed))
-    return Done(obj, replace(planned, uid=obj.meta.uid))
+    fields = desk.said.get(placed.key) or {desk.asked.manager: frozenset(_given(document))}
+    tx.set_fields(obj.meta.uid, fields)
+    planned = Planned(
+        kind=obj.meta.kind,
+        name=obj.meta.name,
+        action="create",
+        uid=obj.meta.uid,
+        changes=_told(changes({}, nested(live(obj)))),
+        owners=owners_of(fields),
+    )
+    return Done(obj, planned)
 
 
 def _changed(desk: Desk, placed: Placed, found: Object) -> Done:
@@ -134,6 +146,8 @@ def _changed(desk: Desk, placed: Placed, found: Object) -> Done:
         generation=found.meta.generation,
         changes=_told(changed),
         restart_required=isinstance(obj, VM) and obj.status.pid is not None and restart_required(obj),
+        joins=tx.set_of(obj.meta.uid) != asked.set,
+        owners=None if merged.fields == fields else owners_of(merged.fields),
     )
     return Done(obj, planned)
 
@@ -197,16 +211,19 @@ CONFIG = "/spec/config"
 def _spec(desk: Desk, placed: Placed, document: Document, found: Object) -> Any:
     if isinstance(document, PluginDocument):
         assert isinstance(found, Plugin)  # noqa: S101 -- the same key is the same kind
-        return replace(found.spec, enabled=document.spec.get("enabled", True) is not False)
+        assert isinstance(placed.document, PluginDocument)  # noqa: S101 -- and so is the document
+        # Text for people, of which no guest is made: whoever says it last is right.
+        manifest = replace(found.spec.manifest, description=placed.document.spec.get("description") or "")
+        return replace(found.spec, manifest=manifest, enabled=document.spec.get("enabled", True) is not False)
     assert isinstance(found, VM | Deployment)  # noqa: S101 -- the same key is the same kind
-    plugin = desk.tx.get(Key("Plugin", found.spec.plugin))
+    is_same = document.spec.plugin == found.spec.plugin
+    if isinstance(found, VM) and not is_same:
+        raise does_not_fit(Misfit("/spec/plugin", IMMUTABLE.format(kind=placed.key.kind)))
+    # The one that is named, and not the one that it has: that may be gone, and this is how it is mended.
+    plugin = desk.tx.get(Key("Plugin", found.spec.plugin)) if is_same else usable_plugin(desk.tx, document.spec.plugin)
     assert isinstance(plugin, Plugin)  # noqa: S101 -- the same key is the same kind
     if isinstance(document, DeploymentDocument):
-        if document.spec.plugin != plugin.meta.name:
-            plugin = usable_plugin(desk.tx, document.spec.plugin)
         return _deployment_spec(desk, document, found, plugin)
-    if document.spec.plugin != plugin.meta.name:
-        raise does_not_fit(Misfit("/spec/plugin", IMMUTABLE.format(kind=placed.key.kind)))
     assert isinstance(found, VM)  # noqa: S101 -- the same key is the same kind
     assert isinstance(document, VMDocument)  # noqa: S101 -- there are three kinds
     return _vm_spec(desk, document, found, plugin)
@@ -296,6 +313,7 @@ def _manifest(desk: Desk, placed: Placed, document: PluginDocument, labels: Mapp
 def _refuse_other_manifest(desk: Desk, placed: Placed, document: PluginDocument, found: Object) -> None:
     assert isinstance(found, Plugin)  # noqa: S101 -- the same key is the same kind
     new = _manifest(desk, placed, document, found.spec.manifest.labels)
+    new = replace(new, description=found.spec.manifest.description)
     if new != found.spec.manifest:
         path = next(iter(changes(found.spec.manifest, new)), "").replace(".", "/")
         raise does_not_fit(Misfit(f"/spec/{path}", IMMUTABLE.format(kind="Plugin")))
@@ -353,7 +371,7 @@ def _clash(found: Object, clashes: tuple[Clash, ...]) -> Conflict:
     first = fields[0]
     return Conflict(
         f"cannot apply {found.meta.kind} {found.meta.name}: {first['path']} is {', '.join(clashes[0].owners)}'s, who "
-        f"says {first['live']!r}, not {first['wanted']!r}. Say force to take it over, or leave it out",
+        f"says {in_words(first['live'])}, not {in_words(first['wanted'])}. Say force to take it over, or leave it out",
         code="field_conflict",
         details={"name": found.meta.name, "conflicts": fields},
     )

@@ -1,6 +1,8 @@
 """What a set no longer names goes, if it is meant: by the stored inventory and its uids, never by names or labels (A6).
 
 members of the set ── without those that were applied now ──▶ doomed ──guard──▶ marked for deletion, manifests kept
+                                                                └──▶ a plugin whose last VMs are being replaced
+                                                                     waits, and is one of the set until then
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from volant.api.apply.objects import Desk
 from volant.api.apply.story import Story
@@ -26,14 +29,17 @@ from volant.store import Member, users_staying
 def prune(desk: Desk, members: Sequence[Member], applied: Collection[Uid], story: Story) -> list[Planned]:
     """Mark what the set no longer names. Raises Conflict `prune_unconfirmed`, InUse `plugin_in_use`.
 
-    `members` is the set as it was before anything was applied: what is made now is no part of what is kept. Of an
-    atomic apply it goes once the set is healthy: the story keeps which, and what it knows already is no news.
+    What waits is told, and nothing is written of it. `members` is the set as it was before anything was applied: what
+    is made now is no part of what is kept. Of an atomic apply it goes once the set is healthy: the story keeps which,
+    and what it knows already is no news.
     """
     there = [found for member in members if (found := _there(desk, member)) is not None]
     doomed = [found for found in there if found.meta.uid not in applied]
     fresh = [found for found in doomed if found.meta.uid not in story.known_doomed]
-    _check_meant(desk, len(fresh), len(there))
     leaving = frozenset(found.meta.uid for found in doomed)
+    waiting = _waiting(desk, fresh, leaving)
+    fresh = [found for found in fresh if found.meta.uid not in waiting]
+    _check_meant(desk, len(fresh), len(there))
     ordered = [found for kind in ENDING for found in fresh if found.meta.kind == kind]
     for found in ordered:
         if isinstance(found, Plugin):
@@ -43,7 +49,23 @@ def prune(desk: Desk, members: Sequence[Member], applied: Collection[Uid], story
     else:
         for found in ordered:
             _mark(desk, found)
-    return [_planned(found) for found in ordered]
+    return [*map(_planned, ordered), *waiting.values()]
+
+
+def _waiting(desk: Desk, fresh: Sequence[Object], leaving: Collection[Uid]) -> dict[Uid, Planned]:
+    """The plugins that nothing names any more, though VMs of them still run until their deployments replace them.
+
+    Not refused, because they would be for ever: it is this apply that has them replaced. Not marked either, because
+    until then a replica may have to be started again. An atomic apply prunes when they are gone as it is.
+    """
+    found: dict[Uid, Planned] = {}
+    for plugin in fresh:
+        if isinstance(plugin, Plugin) and not desk.asked.atomic:
+            vms, _ = users_staying(desk.tx, plugin.meta.name, leaving)
+            if vms and not any(users_staying(desk.tx, plugin.meta.name, leaving, is_rolled_away=True)):
+                why = f"still used by {len(vms)} VM{' that is' if len(vms) == 1 else 's that are'} being replaced"
+                found[plugin.meta.uid] = replace(_planned(plugin), action="unchanged", waits=why)
+    return found
 
 
 def _there(desk: Desk, member: Member) -> Object | None:

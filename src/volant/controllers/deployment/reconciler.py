@@ -27,19 +27,20 @@ from volant.controllers.deployment.making import create
 from volant.controllers.deployment.plan import BURST, CreateChildren, DeleteChildren, Finalize, Revert, Victim
 from volant.controllers.deployment.report import ACTOR, report, stalls_at
 from volant.controllers.deployment.rolling import PluginUse
-from volant.errors import Conflict, Unavailable, VolantError
+from volant.errors import Unavailable, VolantError
 from volant.model.deployment import FINALIZER, Deployment, template_of, with_template
 from volant.model.event import Committed, Happening
 from volant.model.meta import Key
 from volant.model.objects import Object
 from volant.model.plugin import Plugin
-from volant.model.rollout import digest_of
+from volant.model.rollout import Revision, digest_of
 from volant.model.vm import VM
 from volant.reconcile import DONE, Again, Outcome
 from volant.reconcile.effects import Effects
 from volant.store import Store, Tally, Transaction
 
 GAP_S = 0.02
+STAYED = "RollbackImpossible"
 LOOKS_PER_GAP = 20.0
 """A gap is so many looks long, so that looking takes at most about a twentieth of a core."""
 
@@ -198,15 +199,28 @@ def _advance_in(tx: Transaction, key: Key, limit: int) -> None:
 def _revert(tx: Transaction, deployment: Deployment, digest: str) -> None:
     """The spec with its last template that was complete: once, because the template that is stuck is no longer its.
 
+    Of one that is kept no more, or has nothing to boot, nothing can be made: what is there is better, and is tried on.
+
     Whose the fields are stays as it is: who said them has not taken them back, and mends them without force.
     """
     revision = next((one for one in tx.templates(deployment) if one.digest == digest), None)
-    if revision is None:
-        raise Conflict(f"cannot go back from a rollout of {deployment.meta.name}: the last complete template is gone")
+    if revision is None or _use(tx.find(Key("Plugin", revision.template.plugin))) == "missing":
+        _stay(tx, deployment, revision)
+        return
     message = f"no progress: back to the template of revision {revision.number}"
     happening = Happening(type="deployment.updated", actor=ACTOR, reason="RolledBack", message=message)
     template, said = revision.template, tx.fields(deployment.meta.uid)
     tx.update_spec(deployment, with_template(deployment.spec, template), happening, labels=template.labels, fields=said)
+
+
+def _stay(tx: Transaction, deployment: Deployment, revision: Revision | None) -> None:
+    """There is nothing to go back to any more: said once, and the rollout goes on."""
+    why = "the last complete template is gone"
+    if revision is not None:
+        why = f"the plugin {revision.template.plugin} of revision {revision.number} is not installed"
+    message = f"cannot go back: {why}. It is tried on"
+    happening = Happening(type="deployment.updated", actor=ACTOR, reason=STAYED, message=message)
+    tx.update_status(deployment, replace(deployment.status, completed=None, reverted=None), happening)
 
 
 def _delete(tx: Transaction, victims: Sequence[Victim]) -> None:

@@ -1,27 +1,29 @@
 """How a revision of a set ends: each in one transaction, which reads every row again before it decides (V12).
 
     settle     healthy: what the set no longer names is marked for deletion, and can be restored for a day
-    take_back  reverted: changed objects are as they were, made ones go; what others have said since is theirs
+    take_back  reverted: changed objects are as they were, made ones go, and can be restored for a day as well; what
+               others have said since is theirs
 
-An object that cannot be as it was, because somebody else has what it had (a port), stays as it is, and the revision
-says so. One that was deleted meanwhile stays away, and one that is another set's by now is not touched.
+All of it is one step: ports of the host go back in whatever order they changed hands. An object that cannot be as it
+was, because somebody else has what it had (a port) or because what it was made of is gone (a plugin), stays as it is,
+and the revision says so. One that was deleted meanwhile stays away; one that is another set's by now is not touched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 from msgspec.structs import replace
 
 from volant.clock import Uid
 from volant.controllers.sets.plan import TakeBack
-from volant.errors import RequestError
+from volant.errors import Conflict, RequestError
 from volant.model.apply.exported import kept
 from volant.model.apply.sets import ENDING, Image, SetRevision, Spec, Undo, image, undone
 from volant.model.deployment import Deployment, DeploymentSpec
 from volant.model.event import EventType, Happening
-from volant.model.meta import Kind
+from volant.model.meta import Key, Kind
 from volant.model.objects import Object
 from volant.model.plugin import Plugin, PluginSpec
 from volant.model.vm import VM, VMConfig, VMSpec
@@ -36,6 +38,8 @@ _UPDATED: dict[Kind, EventType] = {
     "Deployment": "deployment.updated",
 }
 """In the order in which they are taken back: what is used before who uses it."""
+NAMES_SHOWN = 10
+"""More of them are a number."""
 
 
 def settle(tx: Transaction, revision: SetRevision) -> None:
@@ -45,28 +49,56 @@ def settle(tx: Transaction, revision: SetRevision) -> None:
     leaving = frozenset(obj.meta.uid for obj in doomed)
     for obj in _in_order(doomed):
         if _is_free(tx, obj, leaving):
-            tx.keep_pruned(revision.set, obj.meta.key, msgspec.json.encode(kept(obj, tx.fields(obj.meta.uid))))
-            tx.mark_deleting(obj, Happening(type=ENDING[obj.meta.kind], actor=ACTOR, reason=PRUNED))
+            _end(tx, revision, obj, PRUNED)
     tx.amend_set_revision(replace(revision, state="healthy", ended_at=tx.now))
 
 
 def take_back(tx: Transaction, revision: SetRevision, why: TakeBack) -> None:
     """The set is as it was before the applies that did not become healthy."""
     said = f"set {revision.set} goes back from revision {revision.number}: {why.message}"
-    left, made = _returned(tx, revision, tx.set_undo(revision), said)
-    leaving = frozenset(obj.meta.uid for obj in made)
-    for obj in _in_order(made):
-        if _is_free(tx, obj, leaving):
-            tx.mark_deleting(obj, Happening(type=ENDING[obj.meta.kind], actor=ACTOR, reason=REVERTED, message=said))
+    undo, stay = tx.set_undo(revision), dict[Uid, str]()
+    while True:
+        refused: Mapping[Uid, Conflict] = {}
+        try:
+            with tx.at_once() as moves:
+                words = _undone(tx, revision, undo, said, stay)
+                for uid in (change.after.uid for change in undo.changes if _is_leaving(tx, change.after.uid)):
+                    moves.leave(uid)
+                refused = moves.settle()
+        except Conflict:
+            if not refused:
+                raise
+            # Without those who cannot have their ports: what they have instead may be what others wait for.
+            stay |= {uid: error.message for uid, error in refused.items()}
         else:
-            left.append(f"{_named(obj)} stays, because it is used by now")
-    message = "; ".join([why.message, *left])
+            break
+    message = "; ".join([why.message, *words])
     tx.amend_set_revision(
         replace(revision, state="reverted", ended_at=tx.now, reason=why.reason, message=message),
     )
 
 
-def _returned(tx: Transaction, revision: SetRevision, undo: Undo, said: str) -> tuple[list[str], list[Object]]:
+def _undone(tx: Transaction, revision: SetRevision, undo: Undo, said: str, stay: Mapping[Uid, str]) -> list[str]:
+    """Everything as it was, but for those that are to stay; what is to be said of it."""
+    left, made = _returned(tx, revision, undo, said, stay)
+    leaving, gone = frozenset(obj.meta.uid for obj in made), list[str]()
+    for obj in _in_order(made):
+        if _is_free(tx, obj, leaving):
+            _end(tx, revision, obj, REVERTED, said)
+            gone.append(_named(obj))
+        else:
+            left.append(f"{_named(obj)} stays, because it is used by now")
+    return [*left, f"what it made goes, and can be restored: {_listed(gone)}"] if gone else left
+
+
+def _end(tx: Transaction, revision: SetRevision, obj: Object, reason: str, message: str | None = None) -> None:
+    tx.keep_pruned(revision.set, obj.meta.key, msgspec.json.encode(kept(obj, tx.fields(obj.meta.uid))))
+    tx.mark_deleting(obj, Happening(type=ENDING[obj.meta.kind], actor=ACTOR, reason=reason, message=message))
+
+
+def _returned(
+    tx: Transaction, revision: SetRevision, undo: Undo, said: str, stay: Mapping[Uid, str]
+) -> tuple[list[str], list[Object]]:
     """Changed objects as they were; what could not be, and the objects that were made."""
     left: list[str] = []
     made: list[Object] = []
@@ -79,6 +111,8 @@ def _returned(tx: Transaction, revision: SetRevision, undo: Undo, said: str) -> 
             wanted = undone(change, now)
             if wanted is None:
                 made.append(obj)
+            elif obj.meta.uid in stay:
+                left.append(f"{_named(obj)} stays as it is: {stay[obj.meta.uid]}")
             elif wanted != now:
                 happening = Happening(type=event, actor=ACTOR, reason=REVERTED, message=said)
                 left += _return(tx, obj, wanted, happening)
@@ -89,9 +123,11 @@ def _return(tx: Transaction, obj: Object, wanted: Image, happening: Happening) -
     """The object as `wanted`; the words of what is in the way, which leaves it as it is."""
     uid = obj.meta.uid
     try:
+        was = wanted.decoded()
+        _check_plugin(tx, obj, was)
         tx.update_spec(
             obj,
-            fitted(tx, obj, wanted.decoded()),
+            fitted(tx, obj, was),
             happening,
             labels=wanted.labels,
             annotations=wanted.annotations,
@@ -104,6 +140,14 @@ def _return(tx: Transaction, obj: Object, wanted: Image, happening: Happening) -
     else:
         tx.join(wanted.of_set, uid)
     return []
+
+
+def _check_plugin(tx: Transaction, obj: Object, was: Spec) -> None:
+    if not isinstance(obj, Deployment) or not isinstance(was, DeploymentSpec) or was.plugin == obj.spec.plugin:
+        return
+    plugin = tx.find(Key("Plugin", was.plugin))
+    if plugin is None or plugin.meta.is_deleting:
+        raise Conflict(f"cannot be of plugin {was.plugin} again: it is not installed")
 
 
 def fitted(tx: Transaction, obj: Object, was: Spec) -> Spec:
@@ -144,6 +188,11 @@ def _is_of(tx: Transaction, revision: SetRevision, obj: Object) -> bool:
     return not obj.meta.is_deleting and tx.set_of(obj.meta.uid) == revision.set
 
 
+def _is_leaving(tx: Transaction, uid: Uid) -> bool:
+    found = tx.find_uid(uid)
+    return found is not None and found.meta.is_deleting
+
+
 def _is_free(tx: Transaction, obj: Object, leaving: Collection[Uid]) -> bool:
     return not isinstance(obj, Plugin) or not any(users_staying(tx, obj.meta.name, leaving, is_rolled_away=True))
 
@@ -151,6 +200,11 @@ def _is_free(tx: Transaction, obj: Object, leaving: Collection[Uid]) -> bool:
 def _in_order(objects: Iterable[Object]) -> list[Object]:
     order = list(ENDING)
     return sorted(objects, key=lambda obj: order.index(obj.meta.kind))
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - NAMES_SHOWN
+    return ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _named(obj: Object) -> str:

@@ -8,10 +8,12 @@ the first look on, so that a wall clock that is put forward takes no set back; a
 the wall clock, and is never more than the whole of it.
 
 A turn reads every object of the set, so looks are paced as those at deployments are: `gap_s` grows with what they take.
+An apply that changes no object tells nobody, so its set is found by looking for sets that progress, every other second.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
@@ -43,6 +45,7 @@ class SetReconciler:
         self._clock = clock
         self._effects = effects or Effects()
         self._look_s = 0.0
+        self._looked_at: dict[str, float] = {}
         self._due: dict[str, tuple[int, float]] = {}
         self._known: tuple[int, frozenset[str]] = (-1, frozenset())
 
@@ -66,24 +69,31 @@ class SetReconciler:
         return self._known[1]
 
     def resync_keys(self) -> Iterable[SetKey]:
-        """Every set that progresses."""
-        return [SetKey("set", name) for name in self._store.sets_progressing()]
+        """Every set that progresses, but for those that were looked at just now."""
+        since = self._clock.monotonic() - self.gap_s
+        names = self._store.sets_progressing()
+        return [SetKey("set", name) for name in names if self._looked_at.get(name, -math.inf) <= since]
 
     async def reconcile(self, key: SetKey) -> Outcome:
         """One turn."""
         revision = self._store.set_revision(key.name)
         if revision is None or revision.state != "progressing":
-            self._due.pop(key.name, None)
+            self._forget(key.name)
             return DONE
         began = self._clock.monotonic()
         left_s = self._left_s(revision)
         step = plan.next_step(revision, standings(self._store, revision.named, self._clock.now()), left_s)
-        self._look_s = self._clock.monotonic() - began
+        self._looked_at[key.name] = ended = self._clock.monotonic()
+        self._look_s = ended - began
         if step is not None:
             await self._end(key, revision, step, left_s)
-            self._due.pop(key.name, None)
+            self._forget(key.name)
             return DONE
         return DONE if left_s is None else Again(max(GAP_S, left_s))
+
+    def _forget(self, name: str) -> None:
+        self._due.pop(name, None)
+        self._looked_at.pop(name, None)
 
     def _left_s(self, revision: SetRevision) -> float | None:
         """Seconds until its deadline; None of a set that has none."""

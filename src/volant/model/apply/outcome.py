@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
+from volant.model.apply.merge import Fields
 from volant.model.apply.sets import SetState
 from volant.model.meta import Kind, Time
 
@@ -24,6 +25,9 @@ class Planned(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `changes` are by dotted path, each with what stands there and what will; of secrets there are digests. `generation`
     is that of the object before. `restart_required`: its running guest keeps what it was booted with until then.
+    `joins`: it was there, and becomes one of the set. `owners` is a digest of who has said which of its fields, where
+    that is another one by this. `waits`: why it is left as it is, though the set no longer names it; the same apply,
+    later, prunes it.
     """
 
     kind: Kind
@@ -33,6 +37,21 @@ class Planned(Struct, frozen=True, kw_only=True, omit_defaults=True):
     generation: int | None = None
     changes: dict[str, Any] = {}
     restart_required: bool = False
+    joins: bool = False
+    owners: str | None = None
+    waits: str | None = None
+
+
+class Manner(NamedTuple):
+    """How an apply is asked for, as far as another way would be another plan."""
+
+    prune: bool = False
+    partial: bool = False
+    force: bool = False
+    atomic: bool = False
+
+
+PLAINLY = Manner()
 
 
 class ApplyView(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -103,7 +122,9 @@ class SetView(Struct, frozen=True, kw_only=True):
     revisions: tuple[SetRevisionView, ...] = ()
 
 
-def answer(set_: str, manager: str, planned: Sequence[Planned], *, dry_run: bool) -> ApplyView:
+def answer(
+    set_: str, manager: str, planned: Sequence[Planned], *, dry_run: bool, manner: Manner = PLAINLY
+) -> ApplyView:
     """The plan as clients read it."""
     counted = Counter(one.action for one in planned)
     summary = {action: counted[action] for action in ("create", "update", "delete", "unchanged")}
@@ -111,24 +132,33 @@ def answer(set_: str, manager: str, planned: Sequence[Planned], *, dry_run: bool
         set=set_,
         manager=manager,
         dry_run=dry_run,
-        token=token(set_, manager, planned),
+        token=token(set_, manager, planned, manner),
         summary=summary,
         objects=tuple(planned),
     )
 
 
-def token(set_: str, manager: str, planned: Iterable[Planned]) -> str:
+def token(set_: str, manager: str, planned: Iterable[Planned], manner: Manner = PLAINLY) -> str:
     """The same for the same plan, and for no other: the uid of what is still to be made is no part of it.
 
-    Whose the objects and their fields are to be is, for it is changed even where nothing else is.
+    Whose the objects and their fields are to be is, for it is changed even where nothing else is; so is what is left
+    as it is, but not what has become of it meanwhile.
     """
-    said: list[object] = [set_, manager]
-    said += [
-        (one.kind, one.name, one.action, None if one.action == "create" else one.uid, one.generation, one.changes)
-        for one in planned
-        if one.action != "unchanged"
-    ]
+    said = [set_, manager, tuple(manner), [_pinned(one) for one in planned]]
     return hashlib.sha256(msgspec.json.encode(said, order="deterministic")).hexdigest()[:32]
+
+
+def owners_of(fields: Fields) -> str:
+    """A digest of who has said which fields."""
+    said = {manager: sorted(paths) for manager, paths in fields.items()}
+    return hashlib.sha256(msgspec.json.encode(said, order="deterministic")).hexdigest()[:16]
+
+
+def _pinned(one: Planned) -> tuple[object, ...]:
+    uid = None if one.action == "create" else one.uid
+    is_same = one.action == "unchanged"
+    generation, changes = (None, {}) if is_same else (one.generation, one.changes)
+    return one.kind, one.name, one.action, uid, generation, changes, one.joins, one.owners, one.waits is not None
 
 
 def needs_confirmation(*, deletes: int, members: int, objects: int) -> bool:

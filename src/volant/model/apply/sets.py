@@ -40,6 +40,9 @@ REVISIONS_KEPT = 10
 LATE = "DeadlineExceeded"
 """The reason of a set that was taken back because its time was over."""
 
+_BY_HAND = frozenset({"Deleted", "Deleting"})
+"""The reasons of a set that was taken back because somebody deleted an object of it: its manifests may be good."""
+
 ENDING: Mapping[Kind, EventType] = {
     "Deployment": "deployment.deleting",
     "VM": "vm.deleting",
@@ -95,7 +98,7 @@ class Undo(Struct, frozen=True, kw_only=True):
 class Named(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An object that an apply named, with the generation that it made.
 
-    Of a deployment: the digest of its `template`, and of those that it `had` since it was last healthy with its set.
+    Of a deployment: the digest of its `template`, and of every other that is known that it `had`.
     """
 
     kind: Kind
@@ -151,8 +154,11 @@ def image(obj: Object, fields: Fields, of_set: str | None) -> Image:
     )
 
 
-def named(obj: Object, before: Image | None, progressing: Named | None = None) -> Named:
-    """What a revision keeps of an object; `progressing` is what the one before it kept, which was never healthy."""
+def named(obj: Object, before: Image | None, progressing: Named | None = None, templates: Iterable[str] = ()) -> Named:
+    """What a revision keeps of an object; `progressing` is what the one before it kept, which was never healthy.
+
+    `templates` are the digests of those that a deployment is known to have had: it may go back to any of them.
+    """
     meta = obj.meta
     kept = Named(kind=meta.kind, name=meta.name, uid=meta.uid, generation=meta.generation)
     if not isinstance(obj, Deployment):
@@ -161,6 +167,7 @@ def named(obj: Object, before: Image | None, progressing: Named | None = None) -
     old = before.decoded() if before is not None else None
     had = {digest_of(template_of(old))} if isinstance(old, DeploymentSpec) else set()
     had |= set(progressing.had) if progressing is not None else set()
+    had |= set(templates)
     return replace(kept, template=template, had=tuple(sorted(had - {template})))
 
 
@@ -175,6 +182,17 @@ def digest_of_set(objects: Sequence[Mapping[str, Any]]) -> str:
 def _metadata(one: Mapping[str, Any]) -> dict[str, Any]:
     found = one.get("metadata")
     return {k: v for k, v in found.items() if k != "annotations"} if isinstance(found, Mapping) else {}
+
+
+def refused(revisions: Iterable[SetRevision], digest: str) -> SetRevision | None:
+    """The newest of these, newest first, for which the manifests of this digest are not tried again; None: they may be.
+
+    What was healthy once can be so again, and what somebody deleted says nothing about the manifests.
+    """
+    same = [one for one in revisions if one.digest == digest]
+    if any(one.state == "healthy" for one in same):
+        return None
+    return next((one for one in same if one.state == "reverted" and one.reason not in _BY_HAND), None)
 
 
 # Taking back
@@ -257,7 +275,7 @@ def _leaves(shown: Image) -> Leaves:
     found = live(_object(shown))
     if shown.kind != "Plugin":
         return found
-    # Of a plugin the manifest is one whole that no apply changes.
+    # Of a plugin the manifest is one whole that no apply changes, but for a text to people, which stays as it is.
     return {path: value for path, value in found.items() if path.startswith("/metadata/") or path == "/spec/enabled"}
 
 

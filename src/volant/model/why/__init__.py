@@ -70,9 +70,19 @@ def _of_deployment(deployment: Deployment, plugin: Plugin | None, children: Chil
     if deployments.is_well(deployment, children):
         return "ready"
     pin = goals.since(deployment)
-    verdict = goals.deployment_verdict(deployment, pin, "available", plugin=plugin, running=children.running)
-    is_over = isinstance(verdict, OutOfReach) or any(_of_vm(vm) == "not_by_itself" for vm in _staying(children))
+    wanted: tuple[goals.DeploymentGoal, ...] = ("available",)
+    if deployments.is_rolling(deployment):
+        wanted = ("available", "complete")
+    is_over = any(_is_over(deployment, pin, goal, plugin, children.running) for goal in wanted)
+    is_over = is_over or any(_of_vm(vm) == "not_by_itself" for vm in _staying(children))
     return "not_by_itself" if is_over else "by_itself"
+
+
+def _is_over(
+    deployment: Deployment, pin: goals.Since, goal: goals.DeploymentGoal, plugin: Plugin | None, running: int
+) -> bool:
+    verdict = goals.deployment_verdict(deployment, pin, goal, plugin=plugin, running=running)
+    return isinstance(verdict, OutOfReach)
 
 
 def _staying(children: Children) -> list[VM]:

@@ -1,6 +1,6 @@
-"""Why a deployment is not available: what keeps it from making replicas, then the replicas that are not ready.
+"""Why a deployment is not available or not rolled out: what it makes no replicas for, then those that are not ready.
 
-    3 replicas wanted, 1 ready ──▶ why it makes no more (its plugin, its own turn)
+    3 replicas wanted, 1 ready ──▶ why it makes no more (its plugin, its own turn, its rollout)
                                └─▶ the first few that are not ready, each with its own chain ──▶ how many more there are
 
 What is counted is read now. A status that was reported before a replica crashed would still say "all are ready".
@@ -11,7 +11,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from volant.model.conditions import condition, is_true
-from volant.model.deployment import AVAILABLE, PROGRESSING, Deployment
+from volant.model.deployment import AVAILABLE, PROGRESSING, Deployment, rollout
 from volant.model.plugin import Plugin
 from volant.model.vm import VM
 from volant.model.why import plugins, vms
@@ -19,10 +19,11 @@ from volant.model.why.facts import Facts
 from volant.model.why.link import Link, being_deleted, count, named, not_looked_at, obstacles
 
 NOT_READY = "ReplicasNotReady"
+ROLLING = "RollingOut"
 MORE = "MoreReplicas"
 
 _OF_PLUGIN = frozenset({"PluginMissing", "PluginDisabled"})
-_AT_WORK = frozenset({"Complete", "Scaling", "WaitingForReplicas", "Deleting", NOT_READY})
+_AT_WORK = frozenset({"Complete", "Scaling", "WaitingForReplicas", "Deleting", NOT_READY, ROLLING})
 """Reasons of `progressing` that say nothing which the figures do not say."""
 
 
@@ -40,10 +41,16 @@ class Children(Struct, frozen=True, kw_only=True):
 
 
 def is_well(deployment: Deployment, children: Children) -> bool:
-    """Whether it is available, as of its current generation and of this moment."""
+    """Whether it is available and rolled out, as of its current generation and of this moment."""
     meta, status = deployment.meta, deployment.status
     is_current = not meta.is_deleting and status.observed_generation >= meta.generation
-    return is_current and is_true(status.conditions, AVAILABLE) and children.ready >= deployment.spec.replicas
+    is_there = is_current and not is_rolling(deployment)
+    return is_there and is_true(status.conditions, AVAILABLE) and children.ready >= deployment.spec.replicas
+
+
+def is_rolling(deployment: Deployment) -> bool:
+    """Whether VMs of another template are still to be replaced, or the new ones to become ready, as last reported."""
+    return deployment.status.template is not None and rollout(deployment) != "complete"
 
 
 def chain(deployment: Deployment, plugin: Plugin | None, children: Children, facts: Facts) -> list[Link]:
@@ -67,16 +74,20 @@ def _first(deployment: Deployment, children: Children) -> Link:
     meta, status, wanted = deployment.meta, deployment.status, deployment.spec.replicas
     available = condition(status.conditions, AVAILABLE)
     live = children.total - children.deleting
-    says = f"{children.ready} of {count(wanted, 'replica')} {'is' if wanted == 1 else 'are'} ready"
-    well = is_well(deployment, children)
+    # While it rolls there are more of them for a while.
+    says = f"{min(children.ready, wanted)} of {count(wanted, 'replica')} {'is' if wanted == 1 else 'are'} ready"
+    well, numbers = is_well(deployment, children), {"replicas": wanted, "ready": children.ready, "vms": live}
+    if is_rolling(deployment) and (status.completed is not None or status.updated_replicas != status.replicas):
+        says += f", {status.updated_replicas} of {wanted} of the new template"
+        numbers["updated"] = status.updated_replicas
     return Link(
         kind="Deployment",
         name=meta.name,
         says=f"{named(meta.key)}: {says}",
-        reason="ReplicasReady" if well else NOT_READY,
+        reason="ReplicasReady" if well else NOT_READY if children.ready < wanted else ROLLING,
         generation=status.observed_generation,
         since=available.last_update if available is not None and (available.status == "true") == well else None,
-        numbers={"replicas": wanted, "ready": children.ready, "vms": live},
+        numbers=numbers,
     )
 
 
