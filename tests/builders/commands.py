@@ -132,3 +132,16 @@ def _owns_terminal() -> None:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     # Who runs these tests in the background of a script has Ctrl-C ignored, and children inherit that.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def terminals(url: str) -> Iterator[Callable[..., Terminal]]:
+    """What starts commands at terminals, which are closed in the end."""
+    with contextlib.ExitStack() as opened:
+
+        def start(*words: str, **environ: str) -> Terminal:
+            terminal = Terminal(url, *words, **environ)
+            opened.callback(terminal.close)
+            return terminal
+
+        yield start

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.builders.commands import Terminal, run
+from tests.builders.commands import Terminal, run, terminals
 from tests.builders.daemon import RunningDaemon, daemon, until
 
 STARTS = "simulated guest starts\nsimulated guest runs\n"
@@ -42,15 +42,8 @@ def web(host: RunningDaemon) -> Iterator[str]:
 @pytest.fixture
 def terminal(host: RunningDaemon) -> Iterator[Callable[..., Terminal]]:
     """Starts commands at terminals."""
-    opened: list[Terminal] = []
-
-    def start(*words: str, **environ: str) -> Terminal:
-        opened.append(Terminal(host.url, *words, **environ))
-        return opened[-1]
-
-    yield start
-    for one in opened:
-        one.close()
+    with terminals(host.url) as start:
+        yield start
 
 
 def process(host: RunningDaemon, *words: str) -> subprocess.Popen[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.builders.commands import Terminal
+from tests.builders.commands import Terminal, terminals
 from tests.builders.daemon import RunningDaemon, daemon
 
 from volant.cli.ending import DONE, FAILED, GONE, INTERRUPTED, TIMED_OUT
@@ -47,15 +47,8 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDaemon]:
 @pytest.fixture
 def terminal(host: RunningDaemon) -> Iterator[Callable[..., Terminal]]:
     """Starts commands at terminals."""
-    opened: list[Terminal] = []
-
-    def start(*words: str, **environ: str) -> Terminal:
-        opened.append(Terminal(host.url, *words, **environ))
-        return opened[-1]
-
-    yield start
-    for one in opened:
-        one.close()
+    with terminals(host.url) as start:
+        yield start
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import yaml
 from msgspec.structs import replace
-from tests.builders.commands import Terminal, run
+from tests.builders.commands import Terminal, run, terminals
 from tests.builders.daemon import RunningDaemon, daemon
 
 from volant.cli.ending import DONE, ERROR, FAILED, GONE, TIMED_OUT, USAGE
@@ -217,15 +217,8 @@ def test_a_watch_ends_with_ctrl_c(web: RunningDaemon, terminal: Callable[..., Te
 @pytest.fixture
 def terminal(host: RunningDaemon) -> Iterator[Callable[..., Terminal]]:
     """Starts commands at terminals."""
-    opened: list[Terminal] = []
-
-    def start(*words: str) -> Terminal:
-        opened.append(Terminal(host.url, *words))
-        return opened[-1]
-
-    yield start
-    for one in opened:
-        one.close()
+    with terminals(host.url) as start:
+        yield start
 
 
 def bodies() -> dict[str, dict[str, Any]]:

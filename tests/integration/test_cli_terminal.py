@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.builders.commands import Terminal
+from tests.builders.commands import Terminal, terminals
 from tests.builders.daemon import RunningDaemon, daemon
 
 GREEN = "\x1b[32m"
@@ -31,15 +31,8 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDaemon]:
 @pytest.fixture
 def terminal(host: RunningDaemon) -> Iterator[Callable[..., Terminal]]:
     """Starts commands at terminals."""
-    opened: list[Terminal] = []
-
-    def start(*words: str, **environ: str) -> Terminal:
-        opened.append(Terminal(host.url, *words, **environ))
-        return opened[-1]
-
-    yield start
-    for one in opened:
-        one.close()
+    with terminals(host.url) as start:
+        yield start
 
 
 def piped(host: RunningDaemon, *words: str) -> subprocess.CompletedProcess[str]:

@@ -68,7 +68,8 @@ def take_back(tx: Transaction, revision: SetRevision, why: TakeBack) -> None:
         except Conflict:
             if not refused:
                 raise
-            # Without those who cannot have their ports: what they have instead may be what others wait for.
+            # Without those who cannot have their ports: what they have instead may be what others wait for. Each time
+            # round more of them stay, and who stays asks for nothing, so this ends.
             stay |= {uid: error.message for uid, error in refused.items()}
         else:
             break
