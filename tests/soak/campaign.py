@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -134,14 +135,15 @@ class Campaign:
 
     def finish(self) -> None:
         """End the last daemon in good order and hold everything that was told against everything that was committed."""
+        asked_at = datetime.now(UTC)
         code = self.lives.stop()
         wrong = [] if code == 0 else [f"the daemon ended with {code}"]
         wrong += self.ledger.take()
         for reader in self.readers:
             reader.end()
             wrong += self.ledger.compare(reader)
-            if reader.last != self.ledger.revision:
-                wrong.append(f"{reader.name} was told up to {reader.last} of {self.ledger.revision}")
+            # Streams end before controllers do: what is committed in between is told to who comes back.
+            wrong += self.ledger.untold(reader, asked_at)
         self._refuse(wrong)
 
     def figures(self) -> str:

@@ -10,10 +10,12 @@ random moment opens.
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,6 +73,13 @@ class Ledger:
                 yield f"{reader.name} is told {event}, committed was {self._log[event.revision]}"
         yield from reader.complaints
         reader.complaints.clear()
+
+    def untold(self, reader: Reader, before: datetime) -> Iterable[str]:
+        """What was committed before that moment, and a reader was never told."""
+        for event in self._log.values():
+            at = datetime.fromisoformat(json.loads(event.data)["timestamp"])
+            if event.revision > reader.last and at < before:
+                yield f"{reader.name} was told up to {reader.last}, and never of {event}"
 
     def drop_before(self, revision: int) -> None:
         """Forget what every reader has been compared with."""
